@@ -1,0 +1,1 @@
+"""tane (種, seed): train language models on your own text, Japanese first."""

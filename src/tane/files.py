@@ -1,0 +1,304 @@
+"""Files that are whole or absent: publishing by rename, manifests with hashes, and the lock of a folder.
+
+Every folder that tane writes (corpus, tokenizer, shards, checkpoint, export) is written under a temporary name,
+synced, described by a `manifest.json` that is written last, and renamed into place. A reader accepts a folder
+only if its manifest is intact; `verify` re-hashes what the manifest names. Deleting is renaming to a trash name
+first. No modification time and no size ever decides anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tane.errors import InputError, IntegrityError, LockedError, ResourceError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+TEMPORARY, TRASH = ".tmp-", ".trash-"
+LACKS = {  # errno -> what our outputs lack
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would exceed the size limit of this process or disk",
+    errno.EIO: "the disk reports an input/output error",
+    errno.EMFILE: "this process has too many open files",
+    errno.ENFILE: "this machine has too many open files",
+    errno.EACCES: "no right to write there",
+    errno.EPERM: "no right to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOMEM: "the machine is out of memory",
+}
+FAILPOINTS = (  # every place where a test may stop, delay or break the process; off unless TANE_FAILPOINT names one
+    "publish.before_write",
+    "publish.before_manifest",
+    "publish.before_rename",
+    "publish.after_rename",
+    "publish.before_delete",
+)
+
+
+def failpoint(name: str) -> None:
+    """Kill, delay or fail here when TANE_FAILPOINT says so: `NAME=kill`, `NAME=sleep:0.2`, `NAME=ENOSPC`."""
+    wanted, _, action = os.environ.get("TANE_FAILPOINT", "").partition("=")
+    if wanted != name:
+        return
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action.startswith("sleep:"):
+        time.sleep(float(action[6:]))
+    else:
+        number = getattr(errno, action)
+        raise OSError(number, os.strerror(number), name)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's errors on our outputs into one ResourceError that names the path and what is lacking."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in LACKS:
+            raise
+        try:
+            free = shutil.disk_usage(existing_parent(path)).free
+            space = f" ({free / 1e6:,.0f} MB free)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        except OSError:
+            space = ""
+        remedy = "free some space and run the same command again" if space else "choose another folder or mend it"
+        raise ResourceError(f"cannot write {path}: {LACKS[error.errno]}{space}", remedy) from error
+
+
+def existing_parent(path: Path) -> Path:
+    """The nearest folder at or above `path` that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def sync(path: Path) -> None:
+    """Force a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Fingerprint of a JSON-like value: SHA-256 of its canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write one small file so that readers see the old or the new content, never a torn one."""
+    with writing(path):
+        temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a published folder holds: `files` maps relative path -> [bytes, sha256]; `meta` is the stage's own."""
+
+    kind: str
+    files: dict[str, tuple[int, str]]
+    meta: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def text(self) -> str:
+        """Canonical JSON that carries its own hash, so that any changed byte is seen."""
+        body = {
+            "format_version": self.format_version,
+            "kind": self.kind,
+            "meta": self.meta,
+            "files": {k: list(v) for k, v in sorted(self.files.items())},
+        }
+        body["self"] = digest(body)
+        return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of kind, meta and all file hashes: equal fingerprints mean equal content."""
+        return digest([self.kind, self.meta, {k: list(v) for k, v in self.files.items()}])
+
+    @classmethod
+    def read(cls, folder: Path, kind: str | None = None) -> Manifest:
+        """Read and check a folder's manifest (not yet the files). Raises IntegrityError, also when it is absent."""
+        path = folder / MANIFEST
+        try:
+            raw = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise IntegrityError(f"{folder} has no {MANIFEST}: it was not finished, or is no folder of tane") from None
+        try:
+            text = raw.decode("utf-8")
+            body = json.loads(text)
+            manifest = cls(
+                kind=body["kind"],
+                files={k: (int(v[0]), str(v[1])) for k, v in body["files"].items()},
+                meta=body["meta"],
+                format_version=body["format_version"],
+            )
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+            raise IntegrityError(f"{path} is damaged: it is not the JSON that was written") from None
+        if manifest.format_version > FORMAT_VERSION:
+            raise IntegrityError(
+                f"{path} has format version {manifest.format_version}; this tane reads up to {FORMAT_VERSION}",
+                "install a newer tane",
+            )
+        if manifest.text() != text:
+            raise IntegrityError(f"{path} is damaged: its content does not match its own hash")
+        if kind is not None and manifest.kind != kind:
+            raise IntegrityError(f"{folder} holds a {manifest.kind}, not a {kind}")
+        return manifest
+
+    def bad_files(self, folder: Path, *, full: bool = True) -> list[str]:
+        """Relative paths that are missing, of another size, or (full) of another hash, or that the manifest lacks."""
+        bad = []
+        for name, (size, expected) in sorted(self.files.items()):
+            path = folder / name
+            inside = path.is_file() and path.resolve().is_relative_to(folder.resolve())
+            if not inside or path.stat().st_size != size or (full and sha256(path) != expected):
+                bad.append(name)
+        return bad + sorted(set(listing(folder)) - set(self.files))
+
+
+def listing(folder: Path) -> list[str]:
+    """Relative paths of all files below a folder but its manifest and temporary ones."""
+    found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir() or p.is_symlink())
+    return sorted(
+        str(p) for p in found if str(p) != MANIFEST and not any(s.startswith((TEMPORARY, TRASH)) for s in p.parts)
+    )
+
+
+def check(folder: Path, kind: str | None = None, *, full: bool = True, remedy: str = "") -> Manifest:
+    """Read the manifest and verify the files; raises IntegrityError that names the first bad ones."""
+    manifest = Manifest.read(folder, kind)
+    bad = manifest.bad_files(folder, full=full)
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise IntegrityError(f"{folder}: damaged or changed since it was written: {', '.join(bad[:3])}{more}", remedy)
+    return manifest
+
+
+def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | None]) -> Manifest:
+    """Write a folder under a temporary name, hash it, and rename it into place; an older one makes way.
+
+    `write(folder)` fills the folder and may return the manifest's meta. After a crash at any point the target is
+    either absent, the old folder, or the new one, whole.
+    """
+    target = Path(target)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
+        temporary.mkdir()
+        try:
+            failpoint("publish.before_write")
+            meta = write(temporary) or {}
+            names = listing(temporary)
+            for name in names:
+                sync(temporary / name)
+            files = {name: ((temporary / name).stat().st_size, sha256(temporary / name)) for name in names}
+            manifest = Manifest(kind, files, meta)
+            failpoint("publish.before_manifest")
+            (temporary / MANIFEST).write_text(manifest.text(), encoding="utf-8")
+            sync(temporary / MANIFEST)
+            for folder in {(temporary / name).parent for name in names} | {temporary}:
+                sync(folder)
+            failpoint("publish.before_rename")
+            old = retire(target) if target.exists() else None
+            os.rename(temporary, target)
+            sync(target.parent)
+            failpoint("publish.after_rename")
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+    return manifest
+
+
+def retire(folder: Path) -> Path:
+    """Take a folder out of sight in one step (a rename); the caller deletes what is returned."""
+    trash = folder.parent / f"{TRASH}{folder.name}-{os.getpid()}-{time.time_ns():x}"
+    os.rename(folder, trash)
+    sync(folder.parent)
+    failpoint("publish.before_delete")
+    return trash
+
+
+def delete(folder: Path) -> None:
+    """Delete a published folder so that no reader ever sees half of it."""
+    with writing(folder):
+        shutil.rmtree(retire(folder), ignore_errors=True)
+
+
+def sweep(parent: Path) -> list[str]:
+    """Remove what a crash left behind in `parent`; call it only while holding the folder's lock."""
+    left = [p for p in parent.glob(".*") if p.name.startswith((TEMPORARY, TRASH))] if parent.is_dir() else []
+    for path in left:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return [p.name for p in left]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the kernel frees it when the process dies, so a lock is never stale.
+
+    Raises LockedError with the owner's pid, host and start when another process holds it.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "an unknown process"
+            raise LockedError(
+                f"{folder} is in use by {owner}", "wait for it, stop it, or choose another folder"
+            ) from None
+        with writing(folder):
+            os.ftruncate(handle, 0)
+            start = time.strftime("%Y-%m-%d %H:%M:%S")
+            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {start}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def require_file(path: str | os.PathLike[str], what: str) -> Path:
+    """The path of a file that a person named; raises InputError with near names when it is not there."""
+    path = Path(path)
+    if path.exists():
+        return path
+    import difflib
+
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, 1)
+    hint = f"did you mean {path.parent / near[0]}?" if near else f"looked from {Path.cwd()}"
+    raise InputError(f"{what} {path} does not exist", hint)

@@ -1,0 +1,348 @@
+"""What every settings class shares: strictness, plain errors, YAML as people write it, durations.
+
+The option stands beside the code that obeys it: a stage declares `class XSettings(Settings)` with one `option(...)`
+a field. Those fields are the YAML keys, the flags, the option page and the record in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+from pydantic_core import PydanticUndefined
+
+from tane import registry
+from tane.errors import InputError
+
+RESUME = "resume"  # key of a field's metadata: "match" must be equal when a run goes on, "free" may change
+
+
+def option(default: Any, meaning: str, *, resume: Literal["match", "free"] = "match", **limits: Any) -> Any:
+    """One setting: its default, one sentence of meaning, whether a run may change it, and pydantic's limits."""
+    extra = {RESUME: resume}
+    if isinstance(default, (dict, list, BaseModel)):
+        return Field(default_factory=lambda: default, description=meaning, json_schema_extra=extra, **limits)
+    return Field(default, description=meaning, json_schema_extra=extra, **limits)
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, floats finite, no bool where a number is due."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _strict(cls, value: Any, info: Any) -> Any:
+        kinds = set(flat_types(cls.model_fields[info.field_name].annotation))
+        if isinstance(value, bool) and bool not in kinds and Any not in kinds and not kinds & {dict, list}:
+            raise ValueError(f"expected {type_name(cls.model_fields[info.field_name].annotation)}, found {value}")
+        if isinstance(value, str) and bool in kinds and not kinds & {str}:
+            raise ValueError("expected true or false")
+        if value == "none" and type(None) in kinds and "none" not in kinds:
+            return None
+        return value
+
+
+def flat_types(annotation: Any) -> Iterator[Any]:
+    """The plain types and literal values inside an annotation."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        yield from flat_types(typing.get_args(annotation)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from flat_types(part)
+    elif origin is Literal:
+        yield from typing.get_args(annotation)
+        yield str
+    else:
+        yield origin or annotation
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as a person would say it."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        named = next((a for a in arguments[1:] if isinstance(a, Named)), None)
+        return named.text if named else type_name(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys("none" if a is type(None) else type_name(a) for a in arguments))
+    if origin is Literal:
+        return " | ".join(str(a) for a in arguments)
+    if origin in (list, tuple):
+        return "list of " + type_name(arguments[0])
+    if origin is dict or annotation is dict:
+        return "mapping"
+    words = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "any value"}
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+@dataclass(frozen=True)
+class Named:
+    """The name under which an annotated type is shown to a person."""
+
+    text: str
+
+
+# ---------------------------------------------------------------------------------------------- durations
+
+UNITS = ("epochs", "steps", "tokens", "minutes")
+_ALIASES = {"epoch": "epochs", "step": "steps", "token": "tokens", "minute": "minutes", "min": "minutes"}
+_SECONDS = {"second": 1 / 60, "seconds": 1 / 60, "s": 1 / 60, "hour": 60.0, "hours": 60.0, "h": 60.0}
+_SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_DURATION = re.compile(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e[0-9]+)?)\s*([kmb]?)\s*([a-z]+)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """An amount of training, such as "2 epochs", "10k steps", "1.5B tokens" or "20 minutes"."""
+
+    amount: float
+    unit: str
+
+    @classmethod
+    def parse(cls, value: Any) -> Duration:
+        """Read a duration; raises ValueError that says what is expected."""
+        if isinstance(value, Duration):
+            return value
+        found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if found:
+            unit = found[3].lower()
+            amount = float(found[1].replace("_", "")) * _SCALE[found[2].lower()]
+            amount, unit = (amount * _SECONDS[unit], "minutes") if unit in _SECONDS else (amount, unit)
+            unit = _ALIASES.get(unit, unit)
+            if unit in UNITS and 0 < amount < 1e18:
+                return cls(amount, unit)
+        raise ValueError('expected a duration such as "2 epochs", "10k steps", "1.5B tokens" or "20 minutes"')
+
+    def __str__(self) -> str:
+        return f"{self.amount:.15g} {self.unit}"
+
+    def steps(self, *, tokens_per_step: int, steps_per_epoch: float, seconds_per_step: float | None = None) -> int:
+        """The duration in optimizer steps, rounded up, at least 1. Minutes need a measured `seconds_per_step`."""
+        per_step = {"steps": 1.0, "tokens": tokens_per_step, "epochs": 1 / steps_per_epoch}
+        if self.unit == "minutes":
+            if not seconds_per_step:
+                raise ValueError("a duration in minutes has no steps before the speed is measured")
+            per_step["minutes"] = seconds_per_step / 60
+        steps = self.amount / per_step[self.unit]
+        return max(1, int(steps + 1 - 1e-9))
+
+
+AnyDuration = Annotated[
+    Duration, BeforeValidator(Duration.parse), PlainSerializer(str, return_type=str), Named("duration")
+]
+
+
+def _share(value: Any) -> float | Duration:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+    else:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            try:
+                return Duration.parse(value)
+            except ValueError:
+                raise ValueError('expected a fraction such as 0.02 or a duration such as "500 steps"') from None
+    if not 0 <= number <= 1:
+        raise ValueError(f'expected a fraction between 0 and 1 or a duration such as "500 steps", found {value}')
+    return number
+
+
+Share = Annotated[
+    Any,
+    BeforeValidator(_share),
+    PlainSerializer(lambda v: v if isinstance(v, float) else str(v), return_type=Any),
+    Named("fraction or duration"),
+]
+
+
+# ------------------------------------------------------------------------------- parts chosen by their name
+
+
+def part(kind: str, default: str) -> Any:
+    """Annotated type of a setting whose class is chosen by its `name` among the files of `tane.<kind>`."""
+
+    def build(value: Any) -> Settings:
+        if isinstance(value, Settings):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict):
+            raise ValueError("expected a name or a mapping with the key `name`")
+        return registry.find(kind, str(value.get("name", default)))(**value)
+
+    return Annotated[
+        Any, BeforeValidator(build), PlainSerializer(lambda v: v.model_dump(), return_type=dict), Part(kind, default)
+    ]
+
+
+@dataclass(frozen=True)
+class Part(Named):
+    """Marks a setting as a part from a registry folder; `text` is the kind."""
+
+    default: str
+
+
+def part_of(annotation_metadata: Any) -> Part | None:
+    """The Part marker in a field's metadata, if it is chosen by name."""
+    return next((m for m in annotation_metadata if isinstance(m, Part)), None)
+
+
+# ------------------------------------------------------------------------------------------------- YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the core schema of 1.2: `1e-4` is a number, `no` is text, `012` is twelve; no aliases, no twins."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not read", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (dict, list)) or key in seen:
+                text = f"the key {key!r} stands twice" if not isinstance(key, (dict, list)) else "a key must be text"
+                raise yaml.constructor.ConstructorError(None, None, text, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read YAML safely; raises InputError with the line. `where` names the file or flag in messages."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{where}{line}: not valid YAML: {problem}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid YAML: {error}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start})", "save the recipe as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    value = parse_yaml(text, str(path))
+    if value is None:
+        raise InputError(f"{path} is empty", "a recipe needs at least corpus.inputs and run_dir")
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a mapping of settings, found a {type(value).__name__}")
+    return value
+
+
+def dump_yaml(value: Any) -> str:
+    """Write YAML in the order of the fields, Japanese as it is."""
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=110)
+
+
+# ---------------------------------------------------------------------------------------- building, errors
+
+
+def build(cls: type[Any], values: dict[str, Any], where: str) -> Any:
+    """Validate a mapping into a settings class; every fault is listed in one InputError."""
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        raise explain(error, cls, where) from None
+
+
+def explain(error: ValidationError, cls: type[Settings], where: str) -> InputError:
+    """One plain message for all that pydantic found, each key with the one that was probably meant."""
+    lines, remedy = [], ""
+    for fault in error.errors():
+        keys = [str(k) for k in fault["loc"] if not str(k).startswith(("function-", "literal["))]
+        name = ".".join(keys)
+        if fault["type"] == "extra_forbidden":
+            meant = nearest(keys, cls)
+            lines.append(f"unknown key {name!r}" + (f": did you mean {meant!r}?" if meant else ""))
+            remedy = remedy or "see all settings with: tane options"
+        else:
+            text = fault["msg"].removeprefix("Value error, ")
+            found = "" if "found" in text or isinstance(fault["input"], dict) else f", found {fault['input']!r}"
+            lines.append(f"{name}: {text[0].lower() + text[1:]}{found}")
+    return InputError(f"{where}: " + "; ".join(dict.fromkeys(lines)), remedy)
+
+
+def nearest(keys: list[str], cls: type[Settings]) -> str | None:
+    """The dotted key that a person probably meant: close spelling first, then the same last word elsewhere."""
+    known = [name for name, _ in leaves(cls)] + [name for name in cls.model_fields]
+    dotted = ".".join(keys)
+    inside = [k for k in known if k.rpartition(".")[0] == ".".join(keys[:-1])]
+    last = {k.rpartition(".")[2]: k for k in inside}
+    close = difflib.get_close_matches(keys[-1], last, 1)
+    if close:
+        return last[close[0]]
+    same = [k for k in known if k.rpartition(".")[2] == keys[-1]]
+    if same:
+        return same[0]
+    close = difflib.get_close_matches(dotted, known, 1, 0.7) or difflib.get_close_matches(
+        keys[-1], [k.rpartition(".")[2] for k in known], 1, 0.75
+    )
+    if not close:
+        return None
+    return next(k for k in known if k == close[0] or k.rpartition(".")[2] == close[0])
+
+
+def leaves(cls: type[Settings], prefix: str = "", value: Settings | None = None) -> Iterator[tuple[str, Any]]:
+    """(dotted name, field) of every setting below a class; parts follow `value`'s choice or their default."""
+    for name, info in cls.model_fields.items():
+        chosen = getattr(value, name, None) if value is not None else None
+        marker = part_of(info.metadata)
+        if marker:
+            inner: Any = type(chosen) if chosen is not None else registry.find(marker.text, marker.default)
+        else:
+            kinds = [k for k in flat_types(info.annotation) if isinstance(k, type) and issubclass(k, Settings)]
+            inner = kinds[0] if kinds else None
+        if inner is not None:
+            yield from leaves(inner, f"{prefix}{name}.", chosen)
+        else:
+            yield f"{prefix}{name}", info
+
+
+def default_of(info: Any) -> Any:
+    """A field's default as it is shown; "required" where there is none."""
+    value = info.get_default(call_default_factory=True)
+    return "required" if value is PydanticUndefined else value
+
+
+def override(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one dotted key in a mapping of settings, making the mappings on the way."""
+    *path, last = dotted.replace("-", "_").split(".") if dotted else [""]
+    place = values
+    for key in path:
+        inner = place.get(key)
+        if not isinstance(inner, dict):
+            inner = {"name": inner} if isinstance(inner, str) else {}
+            place[key] = inner
+        place = inner
+    place[last] = value

@@ -1,0 +1,61 @@
+"""Stopping on request: SIGTERM and SIGINT set a flag, and long work asks for it at safe points.
+
+A first signal lets the work save and leave; a second one leaves at once. Nothing is ever written by a handler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from tane.errors import Interrupted
+
+_received: list[str] = []
+
+
+def _note(number: int, _frame: FrameType | None) -> None:
+    if _received:
+        os._exit(130)
+    _received.append(signal.Signals(number).name)
+
+
+@contextlib.contextmanager
+def caught() -> Iterator[None]:
+    """While this is open, SIGTERM and SIGINT only set the flag. Nested uses and other threads change nothing."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is _note:
+        yield
+        return
+    _received.clear()
+    before = {number: signal.signal(number, _note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _received.clear()
+
+
+def requested() -> str | None:
+    """The name of the signal that asks us to stop, or None."""
+    return _received[0] if _received else None
+
+
+def poll(what: str) -> None:
+    """Raise Interrupted when a stop was asked for; `what` says what is left unfinished."""
+    if _received:
+        raise Interrupted(f"stopped by {_received[0]}: {what}")
+
+
+def die_with_parent() -> None:
+    """For a child process: die when the parent dies, however it dies (Linux; elsewhere nothing happens)."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

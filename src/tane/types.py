@@ -1,0 +1,70 @@
+"""READ FIRST: the values that pass between the stages.
+
+    files -> Document -> Corpus -> tokenizer -> Shards -> Block -> Batch -> loss -> step -> checkpoint -> folder
+
+Letters, everywhere in the code and its comments:
+
+    N tokens   D documents   L block length   B rows of a micro-batch   T positions   V vocabulary   H hidden
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+IGNORE = -100  # label of a position that is no target (the value that PyTorch's cross-entropy ignores)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text with a stable name: `id` is its file and position, `meta` what its source knew of it."""
+
+    id: str
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Block(NamedTuple):
+    """One training example before batching; a pure function of (shards, length, packing).
+
+    ids (L,) int64; segments (L,) int32, equal within one document; positions (L,) int32, restarting with each
+    segment; length: how many of the L ids are real (only the last block of a stream is shorter than L).
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+    positions: np.ndarray
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one forward pass takes.
+
+    inputs: dict of (B, T) tensors, ready for `model(**inputs)`; labels (B, T) int64, IGNORE = no target:
+    logits[:, t] is scored by labels[:, t] (the objective has shifted already; the model never sees labels);
+    num_targets: how many labels are targets; num_tokens: how many input positions hold real tokens.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    num_targets: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What every verb returns: where it wrote, what it measured, and the fingerprint of what it used."""
+
+    path: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+    def json(self) -> dict[str, Any]:
+        """The object that `--json` prints: the metrics at the top level, path and fingerprint beside them."""
+        rest = {k: v for k, v in asdict(self).items() if k != "metrics" and v is not None}
+        return {**rest, **self.metrics}
