@@ -97,7 +97,8 @@ UNITS = ("epochs", "steps", "tokens", "minutes")
 _ALIASES = {"epoch": "epochs", "step": "steps", "token": "tokens", "minute": "minutes", "min": "minutes"}
 _SECONDS = {"second": 1 / 60, "seconds": 1 / 60, "s": 1 / 60, "hour": 60.0, "hours": 60.0, "h": 60.0}
 _SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
-_DURATION = re.compile(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e[0-9]+)?)\s*([kmb]?)\s*([a-z]+)\s*", re.IGNORECASE)
+_WORDS = "|".join(sorted({*UNITS, *_ALIASES, *_SECONDS}, key=len, reverse=True))
+_DURATION = re.compile(rf"\s*([0-9][0-9_]*\.?[0-9]*(?:e[0-9]+)?)\s*([kmb]?)\s*({_WORDS})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

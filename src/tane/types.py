@@ -41,6 +41,14 @@ class Block(NamedTuple):
     length: int
 
 
+class Vocabulary(NamedTuple):
+    """What an objective must know of the tokenizer: how many real pieces there are, and the ids it needs."""
+
+    size: int
+    eos_id: int
+    pad_id: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one forward pass takes.
@@ -54,6 +62,33 @@ class Batch:
     labels: Tensor
     num_targets: int
     num_tokens: int
+
+
+@dataclass(slots=True)
+class TrainState:
+    """What a run must remember besides weights and optimizer; all else is derived from `step`.
+
+    step: optimizer updates done; tokens: real input tokens seen; seconds: time spent in steps, over all starts;
+    best_*, evals_since_best: for early stopping and the best model; evaluated_step: where the last evaluation was;
+    train_loss: mean nats per target over the steps between the last two evaluations; window_*: nats and targets since
+    the last one; loss_scale, good_steps: fp16 only.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    best_loss: float | None = None
+    best_step: int | None = None
+    evals_since_best: int = 0
+    evaluated_step: int = -1
+    valid_loss: float | None = None
+    valid_bits_per_char: float | None = None
+    train_loss: float | None = None
+    window_nats: float = 0.0
+    window_targets: int = 0
+    finished: bool = False
+    loss_scale: float = 65536.0
+    good_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

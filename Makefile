@@ -1,0 +1,30 @@
+# Everything sets itself up: `make demo` or `make test` is enough on a fresh machine with Python >= 3.11 and make.
+PYTHON ?= python3
+RUN = .venv/bin/python
+
+.PHONY: setup demo test test-all check bench clean
+
+setup:            ## make .venv and install tane into it
+	@$(PYTHON) tools/install.py
+
+demo: setup       ## the whole road on the bundled text, offline
+	@.venv/bin/tane demo
+
+test-setup:
+	@$(PYTHON) tools/install.py test
+
+test: test-setup  ## the tests: no network, under 10 minutes on 2 cores
+	$(RUN) -m pytest -m "not slow"
+
+test-all: test-setup  ## the slow ones too
+	$(RUN) -m pytest
+
+check:            ## lint, format, types
+	@$(PYTHON) tools/install.py dev test
+	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+
+bench: test-setup ## ours beside the peers, interleaved; writes benchmarks/results/
+	$(RUN) benchmarks/run.py
+
+clean:            ## remove caches; runs and data stay
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,331 @@
+"""The command line: a table of verbs. Parse, load the recipe, call the verb, print its Result. No logic here.
+
+The table is what `tane --help` prints; it is printed before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tane
+from tane.errors import InputError, IntegrityError, Interrupted, ResourceError, TaneError
+
+Values = argparse.Namespace
+
+
+class Flag(NamedTuple):
+    """One argument of a verb: its names and what argparse is told."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def flag(*names: str, **settings: Any) -> Flag:
+    """An argument as argparse takes it."""
+    return Flag(names, settings)
+
+
+class Verb(NamedTuple):
+    """One row of the table."""
+
+    meaning: str
+    run: Callable[[Values, list[str]], Any]  # (parsed flags, dotted overrides) -> Result, or None when printed
+    flags: tuple[Flag, ...] = ()
+    recipe: bool = False  # takes a RECIPE and dotted overrides
+
+
+def _load(values: Values, overrides: list[str]) -> Any:
+    from tane.recipe import Recipe
+
+    return Recipe.load(values.recipe, *overrides)
+
+
+def _prepare(values: Values, overrides: list[str]) -> Any:
+    return tane.prepare(_load(values, overrides), rebuild=values.rebuild)
+
+
+def _train(values: Values, overrides: list[str]) -> Any:
+    return tane.train(
+        _load(values, overrides), fresh=values.fresh, rebuild=values.rebuild, verify=values.verify, strict=values.strict
+    )
+
+
+def _plan(values: Values, overrides: list[str]) -> Any:
+    return tane.plan(_load(values, overrides))
+
+
+def _evaluate(values: Values, _: list[str]) -> Any:
+    result = tane.evaluate(
+        values.model, values.data, unit=values.unit, normalize=values.normalize, encoding=values.encoding
+    )
+    for name, value in result.metrics.items() if not values.json else ():
+        print(f"{name:>26}  {value:,.4f}" if isinstance(value, float) else f"{name:>26}  {value:,}")
+    return result
+
+
+def _generate(values: Values, _: list[str]) -> Any:
+    prompts = list(values.prompt or [])
+    if values.prompt_file:
+        prompts += _prompt_lines(values.prompt_file)
+    result = tane.generate(
+        values.model, prompts or [""], num=values.num, max_new_tokens=values.max_new_tokens, temperature=values.temperature,
+        top_k=values.top_k, top_p=values.top_p, repetition_penalty=values.repetition_penalty, stop=values.stop or (),
+        seed=values.seed, greedy=values.greedy,
+    )  # fmt: skip
+    for text in result.metrics["texts"] if not values.json else ():
+        print(text, end="\n\n" if "\n" in text else "\n")
+    return result
+
+
+def _prompt_lines(name: str) -> list[str]:
+    from tane.files import require_file
+
+    try:
+        text = sys.stdin.read() if name == "-" else require_file(name, "the prompt file").read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 (byte {error.start})", "save the prompts as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from None
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def _export(values: Values, _: list[str]) -> Any:
+    return tane.export(values.run, values.dir, overwrite=values.overwrite)
+
+
+def _verify(values: Values, _: list[str]) -> Any:
+    result = tane.verify(values.path, fast=values.fast)
+    if not result.metrics["ok"]:
+        error = IntegrityError(f"{values.path}: {len(result.metrics['bad'])} files are damaged, missing or unknown")
+        error.result = result.json()
+        raise error
+    return result
+
+
+def _demo(values: Values, _: list[str]) -> Any:
+    from tane.use.demo import demo
+
+    return demo(values.out, inputs=values.input)
+
+
+def _options(values: Values, _: list[str]) -> Any:
+    from tane.recipe import options
+    from tane.types import Result
+
+    rows = list(options(values.section.replace("-", "_")))
+    if not rows:
+        raise InputError(f"there is no section or setting {values.section!r}", "see them all with: tane options")
+    for name, kind, default, meaning in rows if not values.json else ():
+        print(f"{name}  ({kind}; default {default})\n    {meaning}")
+    keys = ("name", "type", "default", "meaning")
+    return Result(None, {"options": [dict(zip(keys, row, strict=True)) for row in rows]})
+
+
+VERBS: dict[str, Verb] = {
+    "demo": Verb(
+        "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories", _demo,
+        (flag("--out", default="runs/demo", metavar="DIR", help="where everything goes (default: runs/demo)"),
+         flag("--input", nargs="+", metavar="FILE", help="train on your own text instead")),
+    ),
+    "prepare": Verb(
+        "corpus, tokenizer, shards; keeps what is current, refuses what is stale", _prepare,
+        (flag("--rebuild", action="store_true", help="make the data anew"),), recipe=True,
+    ),
+    "train": Verb(
+        "prepare what is missing, train, go on by itself where it was cut off", _train,
+        (flag("--fresh", action="store_true", help="delete the old run and start anew"),
+         flag("--rebuild", action="store_true", help="make the data anew"),
+         flag("--verify", choices=("full", "fast"), default="full", help="hash shards and checkpoint, or sizes only"),
+         flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over")), recipe=True,
+    ),
+    "evaluate": Verb(
+        "loss, perplexity, bits per character and per byte on text files", _evaluate,
+        (flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+         flag("--data", nargs="+", required=True, metavar="FILE", help="text files"),
+         flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
+         flag("--normalize", choices=("none", "nfc", "nfkc", "aozora"), help="default: as the model's run"),
+         flag("--encoding", default="auto", help="of the files; auto finds it")),
+    ),
+    "generate": Verb(
+        "let a model go on from prompts", _generate,
+        (flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+         flag("--prompt", nargs="+", metavar="TEXT", help="what the texts begin with; none: a new text"),
+         flag("--prompt-file", metavar="F", help="one prompt a line; - is standard input"),
+         flag("--num", type=int, default=1, help="texts for each prompt"),
+         flag("--max-new-tokens", type=int, default=100, help="at most so many tokens more"),
+         flag("--temperature", type=float, default=1.0, help="below 1: safer, above: wilder"),
+         flag("--top-k", type=int, default=0, help="draw from the k likeliest tokens; 0: off"),
+         flag("--top-p", type=float, default=0.95, help="draw from the likeliest tokens of this mass; 1: off"),
+         flag("--repetition-penalty", type=float, default=1.0, help="above 1: fewer repetitions"),
+         flag("--stop", nargs="+", metavar="S", help="a text ends before any of these"),
+         flag("--seed", type=int, default=0, help="the same seed gives the same texts"),
+         flag("--greedy", action="store_true", help="always the likeliest token")),
+    ),
+    "plan": Verb("derived values of a recipe: parameters, steps, disk; runs nothing", _plan, (), recipe=True),
+    "options": Verb(
+        "every setting with type, default and meaning", _options,
+        (flag("section", nargs="?", default="", metavar="SECTION", help="only these, such as train or optim.schedule"),),
+    ),
+    "verify": Verb(
+        "hash again every file of a data folder, run or export", _verify,
+        (flag("path", metavar="PATH", help="the folder"), flag("--fast", action="store_true", help="sizes only")),
+    ),
+    "export": Verb(
+        "a plain Hugging Face folder with a model card, checked by opening it", _export,
+        (flag("run", metavar="RUN", help="a run or any model folder"), flag("dir", metavar="DIR", help="the new folder"),
+         flag("--overwrite", action="store_true", help="replace DIR if it exists")),
+    ),
+}  # fmt: skip
+
+COMMON = (
+    flag("--json", action="store_true", help="print one JSON object as the last line on stdout, on errors too"),
+    flag("--quiet", action="store_true", help="no messages and no bars"),
+    flag("--debug", action="store_true", help="show the traceback of an error"),
+)
+
+
+def usage() -> str:
+    """What `tane --help` prints."""
+    rows = "\n".join(f"  {name:<10}{verb.meaning}" for name, verb in VERBS.items())
+    return f"""tane {tane.__version__}: train language models on your own text, Japanese first
+
+usage: tane VERB ... [--json] [--quiet] [--debug]
+
+{rows}
+
+tane VERB --help tells the flags of one verb. Settings of a recipe are flags too: --train.duration "2 epochs".
+Exit codes: 0 done, 1 unforeseen, 2 bad input or settings, 3 disk, memory or rights, 4 damaged or stale,
+5 in use by another run, 6 diverged, 75 stopped and can go on, 130 interrupted with nothing to resume."""
+
+
+def parse(arguments: list[str]) -> tuple[Verb, Values, list[str]]:
+    """(verb, its flags, dotted overrides). Raises InputError for what is not understood."""
+    name, rest = arguments[0], arguments[1:]
+    if name not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(name, VERBS, 1)
+        raise InputError(f"unknown verb {name!r}", f"did you mean: tane {near[0]}" if near else "see: tane --help")
+    verb = VERBS[name]
+    parser = _Parser(prog=f"tane {name}", description=verb.meaning, allow_abbrev=False)
+    if verb.recipe:
+        parser.add_argument("recipe", metavar="RECIPE", help="a YAML file; its settings are flags too (tane options)")
+        rest, overrides = split_overrides(rest, {n for f in (*verb.flags, *COMMON) for n in f.names})
+    else:
+        overrides = []
+    for item in (*verb.flags, *COMMON):
+        parser.add_argument(*item.names, **item.settings)
+    return verb, parser.parse_args(rest), overrides
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise InputError(f"{self.prog}: {message}", f"see: {self.prog} --help")
+
+
+ROOTS = ("--run-dir", "--data-dir", "--seed")
+
+
+def split_overrides(arguments: list[str], own: set[str]) -> tuple[list[str], list[str]]:
+    """Take settings such as `--train.duration "2 epochs"` or `--corpus.inputs a b` out of a verb's arguments."""
+    rest: list[str] = []
+    overrides: list[str] = []
+    queue = list(arguments)
+    while queue:
+        word = queue.pop(0)
+        name, equals, value = word.partition("=")
+        key = name.replace("_", "-")
+        if not word.startswith("--") or key in own or key in ("--help", "--version"):
+            rest.append(word)
+            continue
+        if "." not in name and key not in ROOTS:
+            raise InputError(f"unknown flag {name}", "flags of the verb: --help; settings: tane options")
+        found = [value] if equals else []
+        while not equals and queue and not queue[0].startswith("--"):
+            found.append(queue.pop(0))
+        if not found:
+            raise InputError(f"{name} has no value", f"write {name} VALUE")
+        dotted = name[2:].replace("-", "_")
+        text = found[0] if len(found) == 1 else json.dumps(found, ensure_ascii=False)
+        overrides.append(f"{dotted}={text}")
+    return rest, overrides
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if "--version" in arguments:
+        print(f"tane {tane.__version__}")
+        return 0
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        error: TaneError = Interrupted("interrupted; nothing to resume was left")
+    except TaneError as found:
+        error = found
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that the interpreter's last flush is silent
+        return 0
+    except Exception as found:
+        error = _foreseen(found) or _unforeseen(found)
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"tane: {error}", file=sys.stderr, flush=True)
+    if as_json:
+        more = getattr(error, "result", {})
+        print(json.dumps({**more, "error": str(error), "code": error.code}, ensure_ascii=False))
+    return error.code
+
+
+def _run(arguments: list[str]) -> int:
+    verb, values, overrides = parse(arguments)
+    from tane import progress
+
+    with progress.silenced(values.quiet):
+        result = verb.run(values, overrides)
+    if values.json and result is not None:
+        print(json.dumps(result.json(), ensure_ascii=False, allow_nan=False))
+    return 0
+
+
+def _foreseen(error: Exception) -> TaneError | None:
+    """Errors of the system that a verb did not translate where they rose."""
+    from tane.files import LACKS
+
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        return ResourceError("out of memory", "lower --train.micro-batch-tokens, then --objective.block-size")
+    if isinstance(error, OSError) and error.errno in LACKS:
+        return ResourceError(f"{error.filename or 'a file'}: {LACKS[error.errno]}")
+    return None
+
+
+def _unforeseen(error: Exception) -> TaneError:
+    """Write the traceback to a file; the message names it."""
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="tane-error-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            file.write(text)
+        where = f"the details are in {file.name}"
+    except OSError:
+        where = "run again with --debug to see the details"
+    unforeseen = TaneError(f"unforeseen error: {type(error).__name__}: {error}", where)
+    unforeseen.__cause__ = error
+    return unforeseen
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""A model by preset, by config, or from a pretrained folder; and where a MODEL that a person names lies.
+
+A config takes the keys of transformers' own config class and no others. What makes small models train well and
+fast is filled in where the person said nothing: no dropout, one-kernel GELU, a vocabulary padded to 64.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fnmatch
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import model_validator
+
+from tane import hub
+from tane.errors import InputError
+from tane.settings import Settings, option
+from tane.tokens.order import key
+from tane.types import Vocabulary
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep transformers' bars and advice off the screen while this is open: tane says what matters itself."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "gpt2-tiny": {"model_type": "gpt2", "n_layer": 4, "n_embd": 256, "n_head": 4},
+    "gpt2-mini": {"model_type": "gpt2", "n_layer": 6, "n_embd": 384, "n_head": 6},
+    "gpt2-medium-small": {"model_type": "gpt2", "n_layer": 8, "n_embd": 512, "n_head": 8},
+    "gpt2-small": {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12},
+    "llama-tiny": {
+        "model_type": "llama", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "intermediate_size": 704, "tie_word_embeddings": True,
+    },
+    "llama-small": {
+        "model_type": "llama", "num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12,
+        "num_key_value_heads": 12, "intermediate_size": 2048, "tie_word_embeddings": True,
+    },
+}  # fmt: skip
+DEFAULT_PRESET = "gpt2-tiny"
+PAD_TO = 64  # rows of the embedding come in multiples of this, for the matrix kernels
+_DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "dropout",
+             "hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout")  # fmt: skip
+
+
+class ModelSettings(Settings):
+    """Which model is trained: a preset, a config, or a pretrained folder."""
+
+    preset: str | None = option(None, f"a ready shape: {', '.join(PRESETS)}; default {DEFAULT_PRESET}")
+    config: dict[str, Any] = option({}, "keys of the model's config class in transformers; refines a preset")
+    pretrained: str | None = option(None, "go on from this model: a folder or hub id")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSettings:
+        if self.pretrained is not None and (self.preset is not None or self.config):
+            raise ValueError("give either pretrained, or preset and config")
+        if self.preset is not None and self.preset not in PRESETS:
+            near = difflib.get_close_matches(self.preset, PRESETS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(PRESETS)}"
+            raise ValueError(f"no preset {self.preset!r}: {hint}")
+        return self
+
+    def wanted(self) -> dict[str, Any]:
+        """The config keys that preset and config give together."""
+        base = {} if "model_type" in self.config and self.preset is None else PRESETS[self.preset or DEFAULT_PRESET]
+        return {**base, **self.config}
+
+
+def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabulary) -> Any:
+    """The transformers config of a new model. Raises InputError for a key that its class does not have."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    wanted = settings.wanted()
+    model_type = str(wanted.pop("model_type", ""))
+    if model_type not in CONFIG_MAPPING:
+        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), 1)
+        hint = f"did you mean {near[0]!r}?" if near else "it is the name that transformers uses, such as gpt2 or llama"
+        raise InputError(f"model.config.model_type: unknown model {model_type!r}", hint)
+    config_class = CONFIG_MAPPING[model_type]
+    blank = config_class()
+    names = {**{k: k for k in blank.to_dict()}, **config_class.attribute_map}
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean model.config.{near[0]}?" if near else f"see transformers' {config_class.__name__}"
+            raise InputError(f"model.config: {config_class.__name__} has no key {name!r}", hint)
+    given = {names[k] for k in wanted}
+    defaults: dict[str, Any] = {"vocab_size": -(-vocabulary.size // PAD_TO) * PAD_TO}
+    defaults |= {"bos_token_id": vocabulary.eos_id, "eos_token_id": vocabulary.eos_id, "pad_token_id": vocabulary.pad_id}
+    defaults |= {name: 0.0 for name in _DROPOUTS if name in names}
+    if names.get("max_position_embeddings", "max_position_embeddings") in blank.to_dict():
+        defaults[names.get("max_position_embeddings", "max_position_embeddings")] = block_size
+    if getattr(blank, "activation_function", None) == "gelu_new":
+        defaults["activation_function"] = "gelu_pytorch_tanh"  # the same function in one kernel, not seven
+    try:
+        config = config_class(**{k: v for k, v in defaults.items() if k not in given}, **wanted)
+    except Exception as error:  # transformers validates with classes of its own
+        raise InputError(f"model.config: {_first_line(error)}") from None
+    if config.vocab_size < vocabulary.size:
+        raise InputError(
+            f"model.config.vocab_size is {config.vocab_size}, but the tokenizer has {vocabulary.size} pieces",
+            "leave model.config.vocab_size out",
+        )
+    return config
+
+
+def build_model(settings: ModelSettings, auto_model: str, block_size: int, vocabulary: Vocabulary, seed: int) -> Any:
+    """A new or pretrained model in fp32 on the CPU, ready to train; weights are a function of the seed."""
+    import transformers
+
+    auto = getattr(transformers, auto_model)
+    if settings.pretrained is not None:
+        model = open_model(settings.pretrained, auto_model)
+        rows = model.get_input_embeddings().weight.shape[0]
+        if rows < vocabulary.size:
+            raise InputError(
+                f"{settings.pretrained} has {rows:,} embedding rows, but the tokenizer has {vocabulary.size:,} pieces",
+                f"use its own tokenizer: --tokenizer.path {settings.pretrained}",
+            )
+    else:
+        config = build_config(settings, block_size, vocabulary)
+        torch.manual_seed(key(seed, "init"))
+        try:
+            model = auto.from_config(config, attn_implementation="sdpa")
+        except Exception as error:
+            raise InputError(f"model.config: {_first_line(error)}") from None
+    longest = positions(model)
+    if longest is not None and block_size > longest:
+        raise InputError(f"objective.block_size is {block_size}, but the model has {longest} positions")
+    extra = list(range(vocabulary.size, model.get_input_embeddings().weight.shape[0]))
+    if extra and model.can_generate():
+        model.generation_config.suppress_tokens = extra  # rows of padding are never sampled
+    return model
+
+
+def positions(model: Any) -> int | None:
+    """The longest input of a model, or None where its config does not say."""
+    return getattr(model.config, "max_position_embeddings", None)
+
+
+def freeze(model: torch.nn.Module, patterns: list[str]) -> int:
+    """Stop training parameters whose name matches a pattern (`transformer.wte*`); returns how many were frozen."""
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            near = difflib.get_close_matches(pattern, names, 1, 0.3)
+            raise InputError(
+                f"train.freeze: no parameter matches {pattern!r}", f"names look like {near[0] if near else names[0]!r}"
+            )
+    frozen = [p for n, p in model.named_parameters() if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    if len(frozen) == len(names):
+        raise InputError("train.freeze: the patterns freeze every parameter; nothing would be trained")
+    return len(frozen)
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """The folder with config.json behind a MODEL: a run, a checkpoint, an export, any HF folder, or a hub id."""
+    folder = hub.local_folder(name, "the model")
+    for place in (folder, folder / "model"):
+        if (place / "config.json").is_file():
+            return place
+    if (folder / "checkpoints").is_dir():
+        raise InputError(f"{folder} is a run without a finished evaluation, so it has no best model yet")
+    found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
+    raise InputError(f"{folder} holds no model: expected config.json, found {found}")
+
+
+def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCausalLM") -> Any:
+    """Open a model folder in fp32 without running any code of its own and without reading any pickle."""
+    import transformers
+
+    folder = find_model(name)
+    check_folder(folder)
+    try:
+        with hushed():
+            model, notes = getattr(transformers, auto_model).from_pretrained(
+                str(folder), use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
+                attn_implementation="sdpa", output_loading_info=True,
+            )  # fmt: skip
+    except Exception as error:  # whatever a foreign folder provokes, it is the folder's fault
+        raise InputError(f"{folder}: the model cannot be read: {_first_line(error)}") from None
+    missing = sorted(set(notes["missing_keys"]))
+    if missing or notes["mismatched_keys"]:
+        names = ", ".join([*missing, *(str(k) for k in notes["mismatched_keys"])][:3])
+        raise InputError(f"{folder}: weights are missing or have another shape: {names}")
+    return model
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that names code, other repositories, pickles, or files outside itself."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise InputError(f"{folder / 'config.json'} is not valid JSON: it is damaged or cut") from None
+    if "auto_map" in config:
+        raise InputError(f"{folder} asks to run code of its own (auto_map), which tane never does")
+    for name, value in config.items():
+        if "attn_implementation" in name and "/" in str(value):
+            raise InputError(f"{folder}: config.json asks to load attention code from {value!r}, which tane never does")
+    index = folder / "model.safetensors.index.json"
+    names = ["model.safetensors"]
+    if index.exists():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, RecursionError):
+            raise InputError(f"{index} is not the index that it should be") from None
+    root = folder.resolve()
+    cache = root.parent.parent if root.parent.name == "snapshots" else root  # a hub snapshot links to its blobs
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            others = sorted(p.name for p in folder.glob("*.bin")) + sorted(p.name for p in folder.glob("*.pt"))
+            found = f"; {others[0]} is a pickle, which tane does not read" if others else ""
+            raise InputError(f"{folder} has no weights {name}{found}")
+        if not path.resolve().is_relative_to(cache):
+            raise InputError(f"{folder}: the weights {name} lie outside the folder")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

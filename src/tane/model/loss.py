@@ -1,0 +1,132 @@
+"""The loss: summed nats over the targets, in fp32, without ever holding the logits of a whole batch.
+
+Head and cross-entropy are one function. It walks over rows in chunks: logits, loss and the gradient of the logits
+are made in one pass while the chunk lies in the cache, and are used at once for the gradients of hidden states and
+weight (the idea of Liger-Kernel's fused linear cross-entropy, Hsu et al. 2024). Only rows with a target take part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tane.types import IGNORE, Batch
+
+CHUNK_BYTES = 16 << 20  # fp32 logits held at once
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Sum of -log softmax(h W^T + b)[y] over rows; gradients are computed in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, dtype: torch.dtype) -> Tensor:
+        h, w = hidden.to(dtype), weight.to(dtype)  # (n, H), (V, H)
+        rows, columns = h.shape[0], w.shape[0]
+        chunk = max(16, CHUNK_BYTES // (4 * columns))
+        need_h, need_w, need_b = ctx.needs_input_grad[:3]
+        grad_h = torch.empty_like(h) if need_h else None
+        grad_w = torch.zeros(w.shape, dtype=torch.float32, device=w.device) if need_w else None
+        grad_b = torch.zeros(columns, dtype=torch.float32, device=w.device) if need_b else None
+        total = torch.zeros((), dtype=torch.float64 if h.device.type != "mps" else torch.float32, device=h.device)
+        for start in range(0, rows, chunk):
+            part, y = h[start : start + chunk], labels[start : start + chunk, None]
+            logits = (part @ w.t()).float()  # (chunk, V)
+            if bias is not None:
+                logits += bias.float()
+            top = logits.logsumexp(1, keepdim=True)
+            total += (top - logits.gather(1, y)).sum(dtype=total.dtype)
+            if not (need_h or need_w or need_b):
+                continue
+            grad = logits.sub_(top).exp_()  # softmax
+            grad.scatter_add_(1, y, grad.new_full(y.shape, -1.0))
+            if grad_b is not None:
+                grad_b += grad.sum(0)
+            grad = grad.to(dtype)
+            if grad_h is not None:
+                torch.mm(grad, w, out=grad_h[start : start + chunk])
+            if grad_w is not None:
+                grad_w += grad.t() @ part
+        ctx.save_for_backward(grad_h, grad_w, grad_b)
+        ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
+        return total.float()
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        grads = (
+            None if grad is None else (grad.float() * scale).to(dtype)
+            for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        )
+        return (*grads, None, None)
+
+
+class Loss:
+    """`loss(batch)`: sum of nats over the batch's targets, a scalar with a gradient.
+
+    The fast road calls the base model and the head's weight; it is taken only if a first try shows that the model's
+    own logits are just that product, else the model's logits are used whole.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        head = model.get_output_embeddings()
+        base = model.base_model if model.base_model is not model else None
+        self.head, self.base = (head, base) if isinstance(head, torch.nn.Linear) and base is not None else (None, None)
+        if self.head is not None and not self._agrees():
+            self.head = self.base = None
+
+    @torch.no_grad()
+    def _agrees(self) -> bool:
+        ids = torch.arange(8, device=self.head.weight.device)[None] % self.head.weight.shape[0]
+        training = self.model.training
+        self.model.eval()
+        try:
+            hidden = self.base(input_ids=ids, **self._extra()).last_hidden_state
+            own = self.model(input_ids=ids, **self._extra()).logits
+            ours = self.head(hidden)
+        except (AttributeError, TypeError, ValueError, RuntimeError):
+            return False
+        finally:
+            self.model.train(training)
+        return own.shape == ours.shape and torch.allclose(own, ours, rtol=1e-4, atol=1e-4)
+
+    def _extra(self) -> dict[str, Any]:
+        # a cache costs memory, and with it GPT-2 and Llama do not keep packed documents apart
+        return {"use_cache": False} if getattr(self.model.config, "is_encoder_decoder", None) is False else {}
+
+    def _targets(self, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of (B, T, any) that have a target, and their labels: (n, any), (n,)."""
+        labels, states = batch.labels.flatten(), states.flatten(0, 1)
+        if batch.num_targets == labels.numel():
+            return states, labels
+        chosen = (labels != IGNORE).nonzero().squeeze(1)
+        return states[chosen], labels[chosen]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The batch's inputs and labels lie on the model's device; call under autocast or without."""
+        if self.base is None:
+            logits, labels = self._targets(batch, self.model(**batch.inputs, **self._extra()).logits)
+            return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        hidden, labels = self._targets(batch, self.base(**batch.inputs, **self._extra()).last_hidden_state)
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        with torch.autocast(device, enabled=False):
+            return _LinearCrossEntropy.apply(hidden, self.head.weight, self.head.bias, labels, dtype)
+
+    @torch.no_grad()
+    def per_target(self, batch: Batch) -> Tensor:
+        """Nats of each target in the order of the rows, (n,) fp32; in evaluation, without gradients."""
+        if self.base is None:
+            states, labels = self._targets(batch, self.model(**batch.inputs, **self._extra()).logits)
+        else:
+            states, labels = self._targets(batch, self.base(**batch.inputs, **self._extra()).last_hidden_state)
+        nats = torch.empty(len(labels), device=states.device)
+        chunk = max(16, CHUNK_BYTES // (4 * self.model.config.vocab_size))
+        for start in range(0, len(labels), chunk):
+            part = states[start : start + chunk]
+            logits = part if self.head is None else self.head(part)
+            nats[start : start + chunk] = torch.nn.functional.cross_entropy(
+                logits.float(), labels[start : start + chunk], reduction="none"
+            )
+        return nats

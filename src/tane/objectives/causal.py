@@ -1,0 +1,60 @@
+"""Causal language modelling: predict each token from those before it.
+
+A block carries T + 1 tokens; inputs are the first T, labels the last T. This is the one place where they are
+shifted: the model never sees labels, so nothing can shift a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+
+from tane.settings import Settings, option
+from tane.tokens.blocks import Blocks
+from tane.tokens.shards import Shards
+from tane.types import IGNORE, Batch, Block, Vocabulary
+
+
+class Causal(Settings):
+    """Settings of causal language modelling, and how its batches are made."""
+
+    auto_model: ClassVar[str] = "AutoModelForCausalLM"
+
+    name: Literal["causal"] = option("causal", "the objective: predict each token from those before it")
+    block_size: int = option(256, "positions T of a block", ge=2, le=1_000_000)
+    isolate_documents: bool = option(False, "documents packed into one block do not see each other")
+
+    def blocks(self, shards: Shards) -> Blocks:
+        """Blocks of T + 1 tokens, neighbours overlapping by one."""
+        return Blocks(shards, self.block_size, isolate=self.isolate_documents)
+
+    def batch(self, blocks: Sequence[Block], keys: Sequence[int], vocabulary: Vocabulary) -> Batch:
+        """Inputs (B, T) and labels (B, T); rows shorter than T are padded on the right and carry no labels there.
+
+        With isolated documents `position_ids` restart in each segment; given those, no mask and no cache,
+        transformers keeps attention inside the segments (its packed-sequence detection).
+        """
+        rows, length = len(blocks), self.block_size
+        full = all(b.length == length + 1 for b in blocks)
+        if full:
+            ids = np.stack([b.ids for b in blocks])
+            inputs, labels = ids[:, :-1], ids[:, 1:]
+        else:
+            inputs = np.full((rows, length), vocabulary.pad_id, dtype=np.int64)
+            labels = np.full((rows, length), IGNORE, dtype=np.int64)
+            for row, block in enumerate(blocks):
+                inputs[row, : block.length - 1] = block.ids[:-1]
+                labels[row, : block.length - 1] = block.ids[1:]
+        tensors = {"input_ids": torch.from_numpy(np.ascontiguousarray(inputs))}
+        if self.isolate_documents:
+            positions = np.tile(np.arange(length, dtype=np.int64), (rows, 1))
+            for row, block in enumerate(blocks):
+                positions[row, : block.length - 1] = block.positions[:-1]
+                # padding restarts too: a segment of its own, so that nothing real shares a segment with it
+                positions[row, block.length - 1 :] = np.arange(length - block.length + 1)
+            tensors["position_ids"] = torch.from_numpy(positions)
+        real = sum(b.length - 1 for b in blocks)
+        return Batch(tensors, torch.from_numpy(np.ascontiguousarray(labels)), num_targets=real, num_tokens=real)

@@ -1,0 +1,61 @@
+"""The one rule for parameter groups, and what all optimizers share.
+
+Weight decay acts on matrices of hidden layers and on embeddings, never on biases, norms or other vectors. A stored
+fused Q, K, V matrix counts as three. Hugging Face's GPT-2 keeps its matrices as `Conv1D`, (in, out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+
+from tane.optim.schedules import Schedule
+from tane.settings import Settings, option
+
+
+class OptimSettings(Settings):
+    """Settings that every optimizer has."""
+
+    lr: float = option(1e-3, "peak learning rate", gt=0, lt=10, resume="free")
+    weight_decay: float = option(0.1, "decoupled weight decay of matrices", ge=0, lt=10, resume="free")
+    clip: float | None = option(1.0, "clip the gradient's norm to this; none: do not", gt=0, resume="free")
+    schedule: Schedule = option(Schedule(), "learning rate over the run", resume="free")
+
+    def build(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
+        """The optimizers of a model's trainable parameters."""
+        raise NotImplementedError
+
+
+class Groups(NamedTuple):
+    """Trainable parameters by shape and place, each as (name, parameter)."""
+
+    hidden: list[tuple[str, torch.nn.Parameter]]  # 2-D and inside the layers
+    embedding: list[tuple[str, torch.nn.Parameter]]  # 2-D tables of input, position and output
+    vector: list[tuple[str, torch.nn.Parameter]]  # everything else: biases, norms, scalars
+
+
+def parameter_groups(model: torch.nn.Module) -> Groups:
+    """Sort a model's trainable parameters."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    if head is not None and getattr(head, "weight", None) is not None:
+        tables.add(id(head.weight))
+    groups = Groups([], [], [])
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            kind = groups.embedding if id(parameter) in tables else groups.hidden
+            (kind if parameter.ndim == 2 else groups.vector).append((name, parameter))
+    return groups
+
+
+def parameters(*groups: Iterable[tuple[str, Any]]) -> list[Any]:
+    """The parameters of some groups, names left out."""
+    return [p for group in groups for _, p in group]
+
+
+def fused_adamw(params: list[dict[str, Any]], **settings: Any) -> torch.optim.Optimizer | None:
+    """torch's AdamW with its fused kernel, or None where there is nothing to train."""
+    params = [p for p in params if p["params"]]
+    return torch.optim.AdamW(params, fused=True, **settings) if params else None

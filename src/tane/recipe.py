@@ -1,0 +1,291 @@
+"""The recipe: the root of all settings, and the verbs that bind its sections to the stages.
+
+    recipe = Recipe.load("recipes/aozora-gpt.yaml", "train.duration=1k steps")
+    tane.train(recipe)
+
+Flags of the command line (`--train.duration "1k steps"`) and the strings given to `load` are the same thing: dotted
+overrides, merged into the YAML mapping before it is validated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tane import files, progress, signals
+from tane.errors import InputError, IntegrityError
+from tane.model.build import ModelSettings
+from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
+from tane.settings import (
+    RESUME,
+    Duration,
+    Settings,
+    build,
+    default_of,
+    leaves,
+    option,
+    override,
+    parse_yaml,
+    part,
+    part_of,
+    read_yaml,
+    type_name,
+)
+from tane.text import corpus as text
+from tane.tokens import shards
+from tane.tokens import tokenizer as pieces
+from tane.train import resume, run
+from tane.train.run import TrainSettings
+from tane.types import Result
+
+Objective = part("objectives", "causal")
+Optim = part("optim", "muon")
+
+
+class Recipe(Settings):
+    """Everything that one run depends on."""
+
+    run_dir: str = option("runs/tane", "where the run goes: recipe, metrics, checkpoints, model", resume="free")
+    data_dir: str | None = option(None, "where corpus, tokenizer and shards go; none: RUN_DIR/data", resume="free")
+    seed: int = option(0, "seed of weights, order, masks and dropout", ge=0, lt=2**63)
+    corpus: text.CorpusSettings = option(text.CorpusSettings(), "the text")
+    tokenizer: pieces.TokenizerSettings = option(pieces.TokenizerSettings(), "text to ids")
+    model: ModelSettings = option(ModelSettings(), "the model")
+    objective: Objective = option({"name": "causal"}, "what the model learns to predict", validate_default=True)
+    optim: Optim = option({"name": "muon"}, "how weights are updated", validate_default=True)
+    train: TrainSettings = option(TrainSettings(), "how long, how large, on what")
+
+    @classmethod
+    def load(cls, path: str | Path, *overrides: str) -> Recipe:
+        """Read a YAML file and merge overrides such as "train.duration=1k steps". Raises InputError."""
+        path = files.require_file(path, "the recipe")
+        return cls.from_mapping(read_yaml(path), *overrides, where=str(path))
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any], *overrides: str, where: str = "recipe") -> Recipe:
+        """The same from a mapping, for notebooks."""
+        given = dict(o.partition("=")[::2] for o in overrides)
+        switched = {}
+        for name, info in cls.model_fields.items():
+            marker = part_of(info.metadata)
+            before = values.get(name) if marker else None
+            if isinstance(before, dict) and f"{name}.name" in given:
+                switched[name] = dict(before)
+        for dotted, value in given.items():
+            override(values, dotted, _value(value, f"--{dotted}"))
+        for name, before in switched.items():
+            _switch(values, name, before, given)
+        return build(cls, values, where)
+
+    @property
+    def run_path(self) -> Path:
+        """The run's folder."""
+        return Path(self.run_dir)
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder."""
+        return Path(self.data_dir) if self.data_dir is not None else self.run_path / "data"
+
+    def flat(self) -> resume.Flat:
+        """Every setting by its dotted name, as plain values."""
+        return resume.flatten(self.model_dump(mode="json"), [name for name, _ in leaves(type(self), value=self)])
+
+    def rules(self) -> dict[str, str]:
+        """Dotted name -> "match" or "free": which settings a run may change when it goes on."""
+        return {name: info.json_schema_extra[RESUME] for name, info in leaves(type(self), value=self)}
+
+    def sections(self) -> run.Sections:
+        """The parts that training takes."""
+        return run.Sections(self.seed, self.model, self.objective, self.optim, self.train)
+
+    def with_values(self, values: dict[str, Any]) -> Recipe:
+        """A copy with some dotted settings replaced."""
+        return build(Recipe, resume.nest({**self.flat(), **values}), "recipe")
+
+
+def _value(raw: str, where: str) -> Any:
+    if raw.lower() == "none":
+        return "none"
+    if raw.startswith(("#", "*", "&", "!", "%", "@", "`")):  # a column, a glob: text, not YAML's own signs
+        return raw
+    value = parse_yaml(raw, where)
+    return raw if isinstance(value, dict) and not raw.startswith("{") else value
+
+
+def _switch(values: dict[str, Any], name: str, before: dict[str, Any], given: dict[str, str]) -> None:
+    """When a flag chooses another variant, drop the keys of the old one that the new one does not have."""
+    from tane import registry
+
+    marker = part_of(Recipe.model_fields[name].metadata)
+    chosen = registry.find(marker.text, values[name]["name"])
+    for key in before:
+        if key not in chosen.model_fields and f"{name}.{key}" not in given:
+            del values[name][key]
+            progress.say(f"{name}.{key} of the recipe does not apply to {values[name]['name']}: left out")
+
+
+def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """(dotted name, type, default, meaning) of every setting, or of those that begin with `section`."""
+    for name, info in leaves(Recipe):
+        if name == section or name.startswith(f"{section}.") or not section:
+            default = default_of(info)
+            text = default.model_dump() if isinstance(default, Settings) else default
+            kind = next((m.text for m in info.metadata if hasattr(m, "text")), type_name(info.annotation))
+            yield name, kind, "none" if text is None else str(text), info.description
+
+
+# ------------------------------------------------------------------------------------------------ prepare
+
+
+def prepare(recipe: Recipe, *, rebuild: bool = False, full: bool = True) -> Result:
+    """Corpus, tokenizer and shards in `data_dir`; what is current is kept, what is stale is refused."""
+    folder = recipe.data_path
+    with signals.caught(), files.locked(folder):
+        files.sweep(folder)
+        corpus = _stage_corpus(recipe, folder, rebuild)
+        taken = _tokenizer_settings(recipe)
+        source = pieces.source_fingerprint(taken) if taken.path else corpus.manifest.fingerprint
+        wanted = files.digest([{k: v for k, v in taken.model_dump().items() if k != "ram"}, source])
+        ours = _stage(
+            folder / "tokenizer", "tokenizer", wanted, rebuild,
+            lambda: pieces.prepare_tokenizer(taken, corpus, folder / "tokenizer", wanted), full,
+        )  # fmt: skip
+        wanted = files.digest([corpus.manifest.fingerprint, ours.fingerprint, shards.VERSION])
+        tokens = _stage(
+            folder / "shards", "shards", wanted, rebuild,
+            lambda: shards.write_shards(corpus, pieces.Encoder(folder / "tokenizer"), folder / "shards", wanted), full,
+        )  # fmt: skip
+    progress.say(shards.describe(tokens))
+    meta = {"data": str(folder), "ledger": corpus.manifest.meta["ledger"], "splits": tokens.meta["splits"]}
+    meta["pieces"] = ours.meta["pieces"]
+    return Result(str(folder), meta, tokens.fingerprint)
+
+
+def _tokenizer_settings(recipe: Recipe) -> pieces.TokenizerSettings:
+    """A pretrained model brings its own tokenizer unless the recipe names another."""
+    if recipe.model.pretrained is not None and recipe.tokenizer.path is None:
+        return recipe.tokenizer.model_copy(update={"path": recipe.model.pretrained})
+    return recipe.tokenizer
+
+
+def _stage_corpus(recipe: Recipe, folder: Path, rebuild: bool) -> text.Corpus:
+    target, settings = folder / "corpus", recipe.corpus
+    if target.exists() and not rebuild:
+        manifest = files.Manifest.read(target, "corpus")
+        if not settings.inputs:
+            return text.Corpus.open(target)
+        try:
+            state = text.input_state(settings)
+        except InputError as error:
+            if manifest.meta["settings"] != settings.model_dump(mode="json"):
+                raise
+            progress.say(f"warning: {error.message}; using the corpus that was prepared from it")
+            return text.Corpus.open(target)
+        if text.fingerprint(settings, state) != manifest.meta["fingerprint"]:
+            raise IntegrityError(f"{target} is stale: {_difference(manifest.meta, settings, state)}", REBUILD)
+        return text.Corpus.open(target)
+    if not settings.inputs:
+        raise InputError("corpus.inputs is empty", "name your text: --corpus.inputs FILE...")
+    text.build_corpus(settings, target)
+    return text.Corpus.open(target)
+
+
+def _difference(meta: dict[str, Any], settings: text.CorpusSettings, state: list[dict[str, Any]]) -> str:
+    """What changed since a corpus was made, for the person."""
+    old, new = {i["sha256"]: i["path"] for i in meta["inputs"]}, {i["sha256"]: i["path"] for i in state}
+    gone, come = {old[k] for k in old.keys() - new.keys()}, {new[k] for k in new.keys() - old.keys()}
+    lines = [f"{path} was edited" for path in sorted(gone & come)]
+    lines += [f"{path} is new" for path in sorted(come - gone)] + [f"{path} is gone" for path in sorted(gone - come)]
+    before, after = meta["settings"], settings.model_dump(mode="json")
+    lines += [
+        f"corpus.{name}: {before.get(name)} -> {value}"
+        for name, value in after.items()
+        if name not in ("inputs", "valid_inputs") and before.get(name) != value
+    ]
+    return "; ".join(lines) or "its inputs are read in another way than before"
+
+
+REBUILD = "run the same command with --rebuild to make the data anew"
+
+
+def _stage(target: Path, kind: str, wanted: str, rebuild: bool, make: Any, full: bool) -> files.Manifest:
+    """Keep a stage's folder when its fingerprint is the wanted one; refuse a stale one; make it when absent."""
+    if target.exists() and not rebuild:
+        manifest = files.check(target, kind, full=full, remedy=REBUILD)
+        if manifest.meta["fingerprint"] != wanted:
+            raise IntegrityError(f"{target} is stale: it was made from other text or with other settings", REBUILD)
+        return manifest
+    return make()
+
+
+# -------------------------------------------------------------------------------------------------- train
+
+
+def train(
+    recipe: Recipe, *, fresh: bool = False, rebuild: bool = False, verify: str = "full", strict: bool = False
+) -> Result:
+    """Prepare what is missing, train, and go on by itself where a run was cut off.
+
+    fresh: delete the old run first. rebuild: make the data anew. verify: "full" hashes shards and checkpoint,
+    "fast" compares sizes only. strict: a damaged checkpoint is an error, not a reason to fall back.
+    """
+    run_dir, full = recipe.run_path, verify == "full"
+    with signals.caught(), files.locked(run_dir):
+        files.sweep(run_dir)
+        files.sweep(run_dir / "checkpoints")
+        if fresh:
+            run.remove_run(run_dir)
+        if not full:
+            progress.say("verify fast: sizes are compared, hashes are not")
+        requested, old = recipe.flat(), None
+        if (run_dir / resume.REQUESTED).exists():
+            old = Recipe.load(run_dir / resume.RESOLVED)
+            final, changed = resume.settle(run_dir, requested, recipe.rules())
+            recipe = build(Recipe, resume.nest(final), str(run_dir))
+            for line in changed:
+                progress.say(f"changed since the run began: {line}")
+        data = prepare(recipe, rebuild=rebuild, full=full)
+        recipe = _resolve(recipe)
+        rules = recipe.rules()
+        match = {name: value for name, value in recipe.flat().items() if rules[name] == "match"}
+        fingerprints = {"data": data.fingerprint, "settings": files.digest(match)}
+        metrics = run.fit(
+            recipe.sections(), recipe.data_path, run_dir, fingerprints, old.sections() if old else None,
+            full=full, strict=strict, settled=lambda: resume.write(run_dir, requested, recipe.flat()),
+        )  # fmt: skip
+    if metrics["already_finished"]:
+        progress.say(f"{run_dir} is finished ({metrics['steps']:,} steps); a longer --train.duration goes on")
+    else:
+        progress.say(f"done: the model is in {metrics['model']}")
+    return Result(str(run_dir), metrics, files.digest(fingerprints))
+
+
+def _resolve(recipe: Recipe) -> Recipe:
+    """Every `auto` and every duration in minutes as a concrete value."""
+    recipe = recipe.with_values(run.resolve_machine(recipe.train))
+    micro = run.resolve_micro(recipe.sections(), recipe.train.device)
+    recipe = recipe.with_values({"train.micro_batch_tokens": micro})
+    schedule, duration = recipe.optim.schedule, recipe.train.duration
+    timed = {"train.duration": duration, "train.eval_every": recipe.train.eval_every}
+    timed |= {"optim.schedule.warmup": schedule.warmup, "optim.schedule.decay": schedule.decay}
+    minutes = {k: v for k, v in timed.items() if isinstance(v, Duration) and v.unit == "minutes"}
+    if not minutes:
+        return recipe
+    step, evaluation = run.seconds_per_step(recipe.sections(), recipe.data_path)
+    every = recipe.train.eval_every
+    count = 1 / every if isinstance(every, float) and every else 10
+    found = {}
+    for name, value in minutes.items():
+        overhead = evaluation * count if name == "train.duration" else 0.0
+        found[name] = f"{max(1, int((value.amount * 60 - overhead) / step))} steps"
+        progress.say(f"{name}: {value} are {found[name]} at the measured {step:.3f} s a step")
+    return recipe.with_values(found)
+
+
+def plan(recipe: Recipe) -> Result:
+    """The derived values of a recipe; trains nothing, and writes nothing."""
+    from tane.use.plan import derive
+
+    return derive(recipe)

@@ -1,0 +1,233 @@
+"""What is read: the settings of the text stage, and how paths, folders and patterns become a list of files.
+
+A file is read once. Named alone (`{path: a.txt, encoding: cp932}`) it wins over the folder or pattern that
+matches it too, so one file of a folder can have settings of its own; named alone twice it is an error.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from tane import files
+from tane.errors import InputError
+from tane.progress import say
+from tane.settings import Settings, option
+from tane.text import encoding as encodings
+from tane.text import normalize as normalizers
+from tane.text.raw import Raw, require_regular, shown
+from tane.text.sources import Unit, source_for, source_name
+
+READER_VERSION = "1"  # changes when the same files would give other documents
+WILD = "*?["
+
+
+def _known_encoding(value: str | None) -> str | None:
+    return value if value in (None, "auto") else encodings.codec_name(value)
+
+
+class InputSettings(Settings):
+    """One entry of `corpus.inputs`; what is not given here follows the corpus-wide key."""
+
+    path: str = option(..., "a file, a folder, or a pattern such as texts/*.txt")
+    unit: Unit | None = option(None, "one document is: line, paragraph, record or file")
+    encoding: str | None = option(None, "auto, or the encoding of these files, such as cp932")
+    normalize: normalizers.Name | None = option(None, "none, nfc, nfkc or aozora")
+
+    check_encoding = field_validator("encoding")(_known_encoding)
+
+
+class CorpusSettings(Settings):
+    """Which text is read and how it becomes documents."""
+
+    inputs: list[str | InputSettings] = option(
+        [], "files, folders or patterns, or mappings {path, unit, encoding, normalize} with keys of their own"
+    )
+    unit: Unit | None = option(
+        None, "one document is: line, paragraph (between blank lines), record (of the format) or file; "
+        "none: paragraph for plain text, record elsewhere"
+    )  # fmt: skip
+    encoding: str = option(
+        "auto", "auto (found and printed), or a codec: utf-8, cp932, euc_jp, iso2022_jp, utf-16-le"
+    )
+    normalize: normalizers.Name = option(
+        "nfkc", "none, nfc, nfkc, or aozora (Aozora Bunko files: no ruby, notes, header, colophon)"
+    )
+    dedup: Literal["exact", "none"] = option(
+        "exact", "exact drops a document whose normalised text came before"
+    )
+    valid_fraction: float = option(
+        0.02, "share of the documents for validation, chosen by a hash of their text; 0: none", ge=0, lt=1
+    )
+    valid_inputs: list[str | InputSettings] = option(
+        [], "files for validation, instead of valid_fraction; what stands in both is not trained on"
+    )
+    max_document_chars: int = option(
+        100_000,
+        "longer documents are split at the end of a sentence or line into documents of their own",
+        ge=1,
+    )
+    on_bad: Literal["stop", "skip"] = option(
+        "stop", "bytes that cannot be read: stop with their place, or skip the line and count it"
+    )
+
+    check_encoding = field_validator("encoding")(_known_encoding)
+
+    @field_validator("inputs", "valid_inputs", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        if value is None:
+            return []
+        return [value] if isinstance(value, (str, dict, InputSettings)) else value
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to read, with its settings resolved. name: its path as text; role: train or valid."""
+
+    path: Path
+    name: str
+    role: str
+    source: str
+    unit: Unit
+    encoding: str
+    normalize: str
+
+    def state(self, size: int, sha256: str) -> dict[str, Any]:
+        """What decides this file's documents: its content and how it is read; the path is for the person."""
+        return {
+            "path": self.name, "role": self.role, "bytes": size, "sha256": sha256, "source": self.source,
+            "unit": self.unit, "encoding": self.encoding, "normalize": self.normalize,
+        }  # fmt: skip
+
+
+def expand(settings: CorpusSettings) -> list[Input]:
+    """All files in the order in which they are read: validation inputs first, then inputs, each as listed.
+
+    Folders and patterns are sorted by path. Raises InputError for what is missing, no file, or named alone
+    twice.
+    """
+    if not settings.inputs:
+        raise InputError(
+            "there are no inputs", "name the text: --corpus.inputs my.txt (a file, folder or pattern)"
+        )
+    return [*_expand(settings, settings.valid_inputs, "valid"), *_expand(settings, settings.inputs, "train")]
+
+
+def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: str) -> list[Input]:
+    alone: dict[tuple[int, int], Path] = {}
+    found: list[tuple[Path, InputSettings, bool]] = []
+    for entry in entries:
+        wanted = entry if isinstance(entry, InputSettings) else InputSettings(path=entry)
+        for path, is_alone in _paths(wanted.path):
+            key = _identity(path)
+            if is_alone and key in alone:
+                raise InputError(
+                    f"{shown(path)} stands twice among the inputs"
+                    + (f" (also as {shown(alone[key])})" if alone[key] != path else ""),
+                    "name it once",
+                )
+            if is_alone:
+                alone[key] = path
+            found.append((path, wanted, is_alone))
+    result, seen, again = [], set(), 0
+    for path, wanted, is_alone in found:
+        key = _identity(path)
+        if key in seen or (key in alone and not is_alone):
+            again += 1
+            continue
+        seen.add(key)
+        name, source = source_for(path)
+        result.append(
+            Input(
+                path=path,
+                name=shown(path),
+                role=role,
+                source=name,
+                unit=wanted.unit or settings.unit or source.unit,
+                encoding=wanted.encoding or settings.encoding,
+                normalize=wanted.normalize or settings.normalize,
+            )
+        )
+    if again:
+        say(f"{again:,} file(s) matched more than once among the inputs; each is read once")
+    return result
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = require_regular(path)
+    return status.st_dev, status.st_ino
+
+
+def _paths(text: str) -> Iterator[tuple[Path, bool]]:
+    """The files of one entry, and whether it names a file alone."""
+    text = os.path.expanduser(text)
+    path = Path(text)
+    if path.is_dir():
+        yield from ((p, False) for p in _folder(path))
+    elif os.path.lexists(path):
+        yield path, True
+    elif any(c in text for c in WILD):
+        matches = sorted(p for p in glob.glob(text, recursive=True))
+        matches = [m for m in matches if not ("**" in text and os.path.isdir(m))]
+        if not matches:
+            raise InputError(f"no file matches {shown(text)}", f"looked from {Path.cwd()}")
+        yield from ((Path(m), False) for m in matches)
+    else:
+        yield files.require_file(path, "the input"), True
+
+
+def _folder(folder: Path) -> list[Path]:
+    """The files below a folder that a source can read, sorted; hidden ones skipped, unknown ones named."""
+    known: list[Path] = []
+    unknown: list[Path] = []
+
+    def stop(error: OSError) -> None:
+        raise InputError(f"cannot read the folder {shown(error.filename)}: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=stop):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        unknown += [link for f in folders if (link := Path(parent, f)).is_symlink()]  # not followed
+        for name in names:
+            if not name.startswith("."):
+                path = Path(parent, name)
+                (known if source_name(path) else unknown).append(path)
+    if unknown:
+        kinds = Counter(p.suffix.lower() or "no suffix" for p in unknown)
+        shortly = ", ".join(f"{count:,} x {kind}" for kind, count in kinds.most_common(6))
+        first = ", ".join(shown(p.relative_to(folder)) for p in sorted(unknown)[:3])
+        say(f"{shown(folder)}: left out {len(unknown):,} file(s) of unknown kind ({shortly}): {first}, ...")
+    if not known:
+        raise InputError(f"the folder {shown(folder)} holds no file that can be read",
+                         "name files that end in .txt, or rename them")  # fmt: skip
+    return sorted(known)
+
+
+def input_state(settings: CorpusSettings) -> list[dict[str, Any]]:
+    """Path, bytes, SHA-256 and reading settings of the present inputs; reads every file once to hash it."""
+    state = []
+    for item in expand(settings):
+        raw = Raw(item.path)
+        raw.finish()
+        state.append(item.state(raw.bytes, raw.sha256))
+    return state
+
+
+def versions(names: set[str]) -> dict[str, Any]:
+    """Versions of the reader and of the normalisers in use."""
+    return {"reader": READER_VERSION, "normalizers": [normalizers.version(name) for name in sorted(names)]}
+
+
+def fingerprint(settings: CorpusSettings, state: list[dict[str, Any]]) -> str:
+    """Hash of all that decides the documents: contents and how they are read, never names, order or times."""
+    keys = ("role", "sha256", "source", "unit", "encoding", "normalize")
+    contents = sorted([str(item[key]) for key in keys] for item in state)
+    options = settings.model_dump(include={"dedup", "valid_fraction", "max_document_chars", "on_bad"})
+    return files.digest([options, contents, versions({item["normalize"] for item in state})])

@@ -1,0 +1,109 @@
+"""The files of a corpus: JSON lines under zstd, one object a document, the same bytes for the same documents.
+
+A part is closed after 32 MB of text and is one complete zstd frame with a checksum; a reader accepts nothing
+less.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from json.encoder import encode_basestring as quoted
+from pathlib import Path
+from typing import Any
+
+from tane.errors import IntegrityError
+from tane.types import Document
+
+PART_BYTES = 32_000_000  # of JSON lines
+LEVEL = 3
+_BATCH = 1 << 18  # characters that are encoded and packed at a time
+
+
+class PartWriter:
+    """Writes the parts of one split into a folder, counting what it writes; `close` ends the last."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
+        self.documents = self.characters = 0
+        self.names: list[str] = []
+        self._lines: list[str] = []
+        self._size = self._bytes = 0
+        self._file: Any = None
+        self._packer: Any = None
+
+    def write(self, name: str, text: str, meta: dict[str, Any] | None) -> None:
+        """Add one document."""
+        extra = f',"meta":{json.dumps(meta, ensure_ascii=False, sort_keys=True)}' if meta else ""
+        line = f'{{"id":{quoted(name)},"text":{quoted(text)}{extra}}}\n'
+        self._lines.append(line)
+        self._size += len(line)
+        self.documents += 1
+        self.characters += len(text)
+        if self._size >= _BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left and end the part."""
+        self._flush()
+        self._end()
+
+    def _flush(self) -> None:
+        if not self._lines:
+            return
+        if self._file is None:
+            import zstandard
+
+            self.names.append(f"{self.split}-{len(self.names):05d}.jsonl.zst")
+            self._file = open(self.folder / self.names[-1], "wb")  # noqa: SIM115 - closed by _end
+            self._packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        data = "".join(self._lines).encode()
+        self._file.write(self._packer.compress(data))
+        self._bytes += len(data)
+        self._lines, self._size = [], 0
+        if self._bytes >= PART_BYTES:
+            self._end()
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.write(self._packer.flush())
+            self._file.close()
+        self._file, self._bytes = None, 0
+
+
+def read_part(path: Path) -> Iterator[Document]:
+    """The documents of one part in order. Raises IntegrityError where it is cut, changed, or not ours."""
+    for line in _lines(path):
+        try:
+            value = json.loads(line)
+            document = Document(value["id"], value["text"], value.get("meta", {}))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise _damaged(path, "a line is not the JSON that was written") from None
+        yield document
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    import zstandard
+
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    rest = b""
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 18):
+                if unpacker.eof:
+                    raise _damaged(path, "bytes follow its end")
+                lines = (rest + unpacker.decompress(chunk)).split(b"\n")
+                rest = lines.pop()
+                yield from lines
+    except zstandard.ZstdError as error:
+        raise _damaged(path, str(error)) from None
+    except FileNotFoundError:
+        raise _damaged(path, "the file is missing") from None
+    if not unpacker.eof or unpacker.unused_data or rest:
+        raise _damaged(path, "it is cut or was appended to")
+
+
+def _damaged(path: Path, reason: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is damaged: {reason}", "build the corpus again: tane prepare RECIPE --rebuild"
+    )

@@ -1,0 +1,177 @@
+"""Checkpoints: a plain Hugging Face folder, the optimizer's tensors, and a manifest written last. No pickle.
+
+    checkpoints/step-000000500/
+        model/      config.json, model.safetensors, tokenizer files: opens with `from_pretrained`, without tane
+        state/      optimizer.safetensors, state.json
+        manifest.json
+
+Saved by `files.publish`, so a folder of that name is whole. A damaged one is said aloud and passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from tane import files, progress
+from tane.errors import DivergedError, IntegrityError
+from tane.optim.muon import SplitMuon
+from tane.tokens.tokenizer import copy_tokenizer
+from tane.types import TrainState
+
+NAME = re.compile(r"step-(\d{9})")
+KIND = "checkpoint"
+
+
+def folder_of(run_dir: Path, step: int) -> Path:
+    """The checkpoint folder of a step."""
+    return run_dir / "checkpoints" / f"step-{step:09d}"
+
+
+def steps_in(run_dir: Path) -> list[int]:
+    """Steps that have a checkpoint folder, ascending; only full-match names count."""
+    root = run_dir / "checkpoints"
+    found = (NAME.fullmatch(p.name) for p in root.iterdir()) if root.is_dir() else ()
+    return sorted(int(m[1]) for m in found if m)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint holds and restores."""
+
+    model: Any
+    optimizers: list[torch.optim.Optimizer]
+    tokenizer: Path
+    max_length: int
+    fingerprints: dict[str, str]  # of the run's must-match settings and of its data
+
+    def optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
+        """{"0/NAME": {"exp_avg": ..}}: the live state of every trained parameter, by the parameter's name."""
+        names = {p: n for n, p in self.model.named_parameters()}
+        found = {}
+        for number, optimizer in enumerate(self.optimizers):
+            own = optimizer.view_names if isinstance(optimizer, SplitMuon) else {}
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    found[f"{number}/{own.get(parameter) or names[parameter]}"] = optimizer.state[parameter]
+        return found
+
+
+def size_on_disk(parts: Parts) -> int:
+    """Bytes that one checkpoint will take: weights, up to two moments of each, and some for the rest."""
+    weights = sum(p.numel() * p.element_size() for p in parts.model.parameters())
+    return 3 * weights + sum(p.stat().st_size for p in parts.tokenizer.iterdir()) + 1_000_000
+
+
+def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
+    """Publish the checkpoint of `state.step`. Refuses weights that are not finite."""
+    target = folder_of(run_dir, state.step)
+    for name, parameter in parts.model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise DivergedError(f"the weights {name} are not finite at step {state.step}; nothing was saved")
+
+    def write(folder: Path) -> dict[str, Any]:
+        write_model(folder / "model", parts)
+        (folder / "state").mkdir()
+        tensors = {
+            f"{name}/{key}": value.detach().cpu().contiguous()
+            for name, values in parts.optimizer_state().items()
+            for key, value in values.items()
+        }
+        save_file(tensors, str(folder / "state" / "optimizer.safetensors"))
+        text = json.dumps(asdict(state), indent=1) + "\n"
+        (folder / "state" / "state.json").write_text(text, encoding="utf-8")
+        return {"step": state.step, "world_size": 1, **parts.fingerprints}
+
+    files.publish(target, KIND, write)
+    return target
+
+
+def write_model(folder: Path, parts: Parts) -> None:
+    """Write a plain Hugging Face folder: config, generation config, weights, tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts.model.save_pretrained(str(folder), max_shard_size="1000GB")
+    copy_tokenizer(parts.tokenizer, folder, parts.max_length)
+
+
+def newest(run_dir: Path, fingerprints: dict[str, str], *, below: int | None = None, full: bool, strict: bool) -> int | None:
+    """The newest step whose checkpoint is intact and belongs to this run; damaged ones are said aloud.
+
+    below: only steps up to this one. strict: raise IntegrityError instead of falling back.
+    """
+    for step in reversed(steps_in(run_dir)):
+        if below is not None and step > below:
+            continue
+        folder = folder_of(run_dir, step)
+        try:
+            manifest = files.check(folder, KIND, full=full)
+        except IntegrityError as error:
+            if strict:
+                raise
+            progress.say(f"warning: {error.message}; falling back to the checkpoint before it")
+            continue
+        for name, value in fingerprints.items():
+            if manifest.meta.get(name) != value:
+                raise IntegrityError(
+                    f"{folder} belongs to another run: its {name} are not those of this run", "start anew with --fresh"
+                )
+        return step
+    return None
+
+
+def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
+    """Restore model and optimizers in place; returns the state. The folder has been checked by `newest`."""
+    folder = folder_of(run_dir, step)
+    try:
+        weights = load_file(str(folder / "model" / "model.safetensors"))
+        tensors = load_file(str(folder / "state" / "optimizer.safetensors"))
+        state = TrainState(**json.loads((folder / "state" / "state.json").read_text(encoding="utf-8")))
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise IntegrityError(f"{folder} cannot be read: {error}", "delete it, or start anew with --fresh") from None
+    named = dict(parts.model.named_parameters()) | dict(parts.model.named_buffers())
+    unknown = set(weights) - set(parts.model.state_dict())
+    absent = {n for n in dict(parts.model.named_parameters()) if n not in weights}
+    if unknown or absent:
+        raise IntegrityError(f"{folder}: weights do not fit the model: {', '.join(sorted(unknown | absent)[:3])}")
+    with torch.no_grad():
+        for name, value in weights.items():
+            if name in named:
+                named[name].copy_(value)
+    groups: dict[str, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        owner, _, key = name.rpartition("/")
+        groups.setdefault(owner, {})[key] = value
+    live = parts.optimizer_state()
+    if groups and set(groups) != set(live):
+        odd = sorted(set(groups) ^ set(live))
+        raise IntegrityError(f"{folder}: the optimizer's state does not fit the model: {', '.join(odd[:3])}")
+    for owner, values in groups.items():
+        device = next(p.device for p in parts.model.parameters())
+        live[owner].update({key: value.to(device) for key, value in values.items()})
+    return state
+
+
+def retain(run_dir: Path, keep: int, pinned: set[int]) -> None:
+    """Delete old checkpoints but the last `keep` and the pinned ones (the best; where a decay began)."""
+    steps = steps_in(run_dir)
+    for step in steps[:-keep]:
+        if step not in pinned:
+            files.delete(folder_of(run_dir, step))
+
+
+def point_model(run_dir: Path, step: int) -> None:
+    """Let RUN/model be the model of a step, swapped by rename."""
+    link, temporary = run_dir / "model", run_dir / f"{files.TEMPORARY}model-{os.getpid()}"
+    with files.writing(link):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(Path("checkpoints") / folder_of(run_dir, step).name / "model")
+        os.replace(temporary, link)
+        files.sync(run_dir)

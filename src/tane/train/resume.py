@@ -1,0 +1,77 @@
+"""A run's memory of its settings: what was asked for, what `auto` became, and what may change when it goes on.
+
+`requested.yaml` holds the recipe as it was asked for, `recipe.yaml` as it was resolved: every `auto` and every
+duration in minutes is a concrete value there, and it is reused on resume. A setting marked "match" must not change;
+one marked "free" may, and the change is said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tane import files
+from tane.errors import InputError
+from tane.settings import dump_yaml, read_yaml
+
+RESOLVED, REQUESTED = "recipe.yaml", "requested.yaml"
+Flat = dict[str, Any]  # dotted name -> value, for every leaf of the recipe
+
+
+def nest(flat: Flat) -> dict[str, Any]:
+    """Dotted names back to mappings."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.split(".")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return tree
+
+
+def flatten(tree: dict[str, Any], names: list[str]) -> Flat:
+    """Values of the dotted names that the tree has."""
+    flat: Flat = {}
+    for name in names:
+        place: Any = tree
+        for part in name.split("."):
+            if not isinstance(place, dict) or part not in place:
+                break
+            place = place[part]
+        else:
+            flat[name] = place
+    return flat
+
+
+def write(run_dir: Path, requested: Flat, resolved: Flat) -> None:
+    """Record both; the resolved one is a recipe that can be run."""
+    files.write_text(run_dir / REQUESTED, dump_yaml(nest(requested)))
+    files.write_text(run_dir / RESOLVED, dump_yaml(nest(resolved)))
+
+
+def settle(run_dir: Path, requested: Flat, rules: dict[str, str]) -> tuple[Flat, list[str]]:
+    """(the settings to go on with, lines that tell what changed) for a run that was recorded before.
+
+    A value that was not touched keeps what it was resolved to. Raises InputError with the difference when a
+    setting that must match was changed. `rules` maps dotted names to "match" or "free".
+    """
+    names = list(requested)
+    before = flatten(read_yaml(run_dir / REQUESTED), names)
+    resolved = flatten(read_yaml(run_dir / RESOLVED), names)
+    final, changed, refused = {}, [], []
+    for name, value in requested.items():
+        old = resolved.get(name, before.get(name))
+        if name in before and value in (before[name], old):
+            final[name] = old
+            continue
+        final[name] = value
+        line = f"{name}: {old!r} -> {value!r}"
+        (refused if rules.get(name, "match") == "match" and name in before else changed).append(line)
+    gone = [n for n in before if n not in requested]
+    if refused or gone:
+        raise InputError(
+            f"{run_dir} holds a run with other settings: {'; '.join(refused + [f'{n} is gone' for n in gone])}",
+            "put them back, choose another --run-dir, or start anew with --fresh (which deletes the old run)",
+        )
+    return final, changed

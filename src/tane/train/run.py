@@ -1,0 +1,346 @@
+"""From settings to a running loop: resolve what is `auto`, build, restore the newest good checkpoint, go.
+
+`fit` is what `tane train` calls once data and lock are there. It returns the run's metrics.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from tane import files, progress
+from tane.errors import InputError, IntegrityError, ResourceError
+from tane.model.build import ModelSettings, build_model, freeze, hushed, positions
+from tane.optim.groups import OptimSettings
+from tane.settings import AnyDuration, Duration, Settings, Share, option
+from tane.tokens.shards import Shards
+from tane.tokens.tokenizer import load_tokenizer
+from tane.train import checkpoint, resume, runtime
+from tane.train.loop import Loop, Plan
+from tane.train.tracker import LOG, Tracker
+from tane.types import TrainState, Vocabulary
+
+
+class EarlyStopping(Settings):
+    """When to stop before the end."""
+
+    patience: int = option(5, "evaluations without a better validation loss", gt=0, resume="free")
+    min_delta: float = option(0.0, "how much lower (nats) counts as better", ge=0, resume="free")
+
+
+class TrainSettings(Settings):
+    """How long, how large, on what, and what is kept."""
+
+    duration: AnyDuration = option(Duration(5, "epochs"), "how long: epochs, steps, tokens or minutes", resume="free")
+    batch_tokens: int = option(4096, "tokens of one optimizer step", gt=0)
+    micro_batch_tokens: int | Literal["auto"] = option("auto", "tokens of one forward pass", resume="free")
+    device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to train", resume="free")
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = option("auto", "of forward passes; weights are fp32")
+    compile: bool | Literal["auto"] = option("auto", "torch.compile; auto: on a GPU")
+    threads: int | Literal["auto"] = option("auto", "CPU threads", resume="free")
+    gradient_checkpointing: bool = option(False, "less memory for more time")
+    freeze: list[str] = option([], "name patterns of parameters that are not trained")
+    eval_every: Share = option(0.1, "between evaluations: a fraction of the run or a duration", resume="free")
+    eval_tokens: int | None = option(250_000, "validation tokens used, always the same; none: all", gt=0, resume="free")
+    save_every: AnyDuration = option(Duration(5, "minutes"), "between checkpoints", resume="free")
+    keep: int = option(2, "last checkpoints kept, beside the best", ge=2, resume="free")
+    early_stopping: EarlyStopping | None = option(None, "stop when validation no longer gains", resume="free")
+    tensorboard: bool = option(True, "write TensorBoard files", resume="free")
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The parts of a recipe that training needs."""
+
+    seed: int
+    model: ModelSettings
+    objective: Any
+    optim: OptimSettings
+    train: TrainSettings
+
+
+@dataclass
+class Built:
+    """All that stands before the first step."""
+
+    model: Any
+    vocabulary: Vocabulary
+    train_shards: Shards
+    valid_shards: Shards | None
+    train_blocks: Any
+    valid_blocks: Any
+
+
+def vocabulary_of(tokenizer_dir: Path) -> Vocabulary:
+    """What the objective must know of a published tokenizer."""
+    tokenizer = load_tokenizer(tokenizer_dir)
+    eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
+    return Vocabulary(len(tokenizer), eos, pad)
+
+
+def build(sections: Sections, data_dir: Path) -> Built:
+    """Model and blocks; raises InputError where the text is too short for one step."""
+    vocabulary = vocabulary_of(data_dir / "tokenizer")
+    train, valid = Shards(data_dir / "shards", "train"), Shards(data_dir / "shards", "valid")
+    size = sections.objective.block_size
+    if len(train) < size + 1:
+        raise InputError(
+            f"the training text gives {len(train):,} tokens, fewer than one block of {size + 1}",
+            "give more text, or a smaller --objective.block_size",
+        )
+    blocks = sections.objective.blocks(train)
+    valid_blocks = sections.objective.blocks(valid) if len(valid) >= 2 else None
+    if sections.train.batch_tokens < size:
+        raise InputError(
+            f"train.batch_tokens is {sections.train.batch_tokens}, less than one block of {size}",
+            f"--train.batch_tokens {8 * size}",
+        )
+    model = build_model(sections.model, sections.objective.auto_model, size, vocabulary, sections.seed)
+    return Built(model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks)
+
+
+def resolve_machine(train: TrainSettings) -> dict[str, Any]:
+    """The machine's `auto`s as concrete values: dotted name -> value."""
+    device = runtime.choose_device(train.device)
+    return {
+        "train.device": device,
+        "train.precision": runtime.choose_precision(train.precision, device),
+        "train.compile": device == "cuda" if train.compile == "auto" else train.compile,
+        "train.threads": torch.get_num_threads() if train.threads == "auto" else train.threads,
+    }
+
+
+def batch_rows(sections: Sections) -> int:
+    """Blocks of a global batch."""
+    return sections.train.batch_tokens // sections.objective.block_size
+
+
+def resolve_micro(sections: Sections, device: str) -> int:
+    """Tokens of a micro-batch as a concrete value."""
+    size = sections.objective.block_size
+    return size * runtime.choose_micro_rows(sections.train.micro_batch_tokens, device, size, batch_rows(sections))
+
+
+def make_plan(sections: Sections, built: Built) -> Plan:
+    """All numbers of the run; durations in minutes must have been resolved."""
+    train, objective = sections.train, sections.objective
+    rows = batch_rows(sections)
+    per_step, per_epoch = rows * objective.block_size, len(built.train_blocks) / rows
+    scale = {"tokens_per_step": per_step, "steps_per_epoch": per_epoch}
+    total = train.duration.steps(**scale)
+    warmup, decay = sections.optim.schedule.lengths(total, **scale)
+
+    def every(value: float | Duration) -> int:
+        steps = value.steps(**scale) if isinstance(value, Duration) else round(value * total)
+        return max(1, steps)
+
+    stopping, save_every = train.early_stopping, train.save_every
+    valid_rows, ratio = 0, 1.0
+    if built.valid_blocks is not None:
+        counts = built.valid_shards.meta["splits"]["valid"]
+        ratio = counts["characters"] / max(1, counts["tokens"] - 1)
+        cap = train.eval_tokens if train.eval_tokens else len(built.valid_blocks) * objective.block_size
+        valid_rows = min(len(built.valid_blocks), max(1, cap // objective.block_size))
+    return Plan(
+        seed=sections.seed, total=total, batch_rows=rows, warmup=warmup, decay=decay,
+        micro_rows=runtime.choose_micro_rows(train.micro_batch_tokens, train.device, objective.block_size, rows),
+        eval_every=every(train.eval_every), keep=train.keep,
+        save_steps=None if save_every.unit == "minutes" else save_every.steps(**scale),
+        save_minutes=save_every.amount if save_every.unit == "minutes" else None,
+        patience=stopping.patience if stopping else None, min_delta=stopping.min_delta if stopping else 0.0,
+        valid_rows=valid_rows, chars_per_target=ratio,
+    )  # fmt: skip
+
+
+def usable_step(run_dir: Path, old: Plan | None, new: Plan, optim: OptimSettings, limit: int) -> int:
+    """The newest step from which a run of another length may go on: the learning rates before it are the same.
+
+    constant: the last step; wsd: where the decay began; cosine and linear: none but 0.
+    """
+    if old is None or (old.total, old.warmup, old.decay) == (new.total, new.warmup, new.decay):
+        return limit
+    rate = optim.schedule.multiplier
+    for step in range(limit):
+        if rate(step, old.total, old.warmup, old.decay) != rate(step, new.total, new.warmup, new.decay):
+            return step
+    return limit
+
+
+def fit(
+    sections: Sections, data_dir: Path, run_dir: Path, fingerprints: dict[str, str], old: Sections | None,
+    *, settled: Callable[[], None], full: bool = True, strict: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Train or go on training in `run_dir`, whose lock the caller holds. Returns the run's metrics.
+
+    Settings are resolved; `old` are those with which the run was recorded before. `settled` is called when it is
+    clear that the run can start or go on, to record the settings.
+    """
+    train = sections.train
+    assert isinstance(train.threads, int) and isinstance(train.compile, bool) and train.precision != "auto"
+    machine = runtime.Runtime(train.device, train.precision, train.compile, train.threads)
+    with machine.active(), hushed():
+        built = build(sections, data_dir)
+        model = built.model.to(machine.device)
+        freeze(model, train.freeze)
+        if train.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        plan = make_plan(sections, built)
+        longest = positions(model) or sections.objective.block_size
+        parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints)
+        old_plan = make_plan(old, built) if old is not None else None
+        state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
+        if state.finished and (state.evaluated_step == state.step or built.valid_blocks is None):
+            return _metrics(run_dir, state, None, already=True)
+        settled()
+        _check_space(run_dir, parts, plan)
+        tracker = Tracker(run_dir, tensorboard=train.tensorboard, total=plan.total, step=state.step)
+        parameters = sum(p.numel() for p in model.parameters())
+        tracker.event(
+            "start", state.step, total=plan.total, parameters=parameters, device=machine.device,
+            precision=machine.precision, threads=machine.threads, torch=torch.__version__, **fingerprints,
+        )  # fmt: skip
+        progress.say(
+            f"{parameters:,} parameters, {plan.total:,} steps of {plan.batch_rows * sections.objective.block_size:,} "
+            f"tokens, {machine.precision} on {machine.device}" + (f", going on at step {state.step}" if state.step else "")
+        )
+        loop = Loop(
+            plan, run_dir, model, sections.objective, sections.optim, machine, built.vocabulary, built.train_blocks,
+            built.valid_blocks, parts, state, tracker, on_eval=_say_eval(plan),
+        )  # fmt: skip
+        loop.saved_step = -1 if from_step is None else from_step
+        if machine.compiled:
+            model.base_model.compile(dynamic=False)
+        begin = time.perf_counter()
+        try:
+            loop.run()
+        finally:
+            tracker.close()
+        return _metrics(run_dir, state, from_step or None, seconds=time.perf_counter() - begin)
+
+
+def _say_eval(plan: Plan) -> Any:
+    def say(state: TrainState) -> None:
+        best = ", the best so far" if state.best_step == state.step else ""
+        progress.say(
+            f"step {state.step:>6,} of {plan.total:,}: valid loss {state.valid_loss:.4f}, "
+            f"{state.valid_bits_per_char:.3f} bits per character{best}"
+        )
+
+    return say
+
+
+def _restore(
+    run_dir: Path, parts: checkpoint.Parts, plan: Plan, old: Plan | None, optim: OptimSettings, *, full: bool, strict: bool
+) -> tuple[TrainState, int | None]:  # fmt: skip
+    steps = checkpoint.steps_in(run_dir)
+    if not steps:
+        return TrainState(), None
+    limit = usable_step(run_dir, old, plan, optim, steps[-1])
+    step = checkpoint.newest(run_dir, parts.fingerprints, below=limit, full=full, strict=strict)
+    if step is None:
+        if limit < steps[-1]:
+            raise InputError(
+                f"a {optim.schedule.name} run cannot be made longer: its learning rates depend on the length",
+                "start anew with --fresh, or use the schedule wsd or constant from the start",
+            )
+        raise IntegrityError(f"{run_dir} has no checkpoint that is intact", "start anew with --fresh")
+    state = checkpoint.load(run_dir, step, parts)
+    if limit < steps[-1]:
+        if step == 0 and optim.schedule.name in ("cosine", "linear"):
+            raise InputError(
+                f"a {optim.schedule.name} run cannot be made longer: its learning rates depend on the length",
+                "start anew with --fresh, or use the schedule wsd or constant from the start",
+            )
+        progress.say(f"the run gets another length: going on from step {step}, where its learning rates are the same")
+    if old is not None and old.total != plan.total:
+        state.finished = state.step >= plan.total
+        for later in steps:
+            if later > step:
+                files.delete(checkpoint.folder_of(run_dir, later))
+    return state, step
+
+
+def _check_space(run_dir: Path, parts: checkpoint.Parts, plan: Plan) -> None:
+    have = len(checkpoint.steps_in(run_dir))
+    need = max(1, plan.keep + 2 - have) * checkpoint.size_on_disk(parts)
+    free = shutil.disk_usage(files.existing_parent(run_dir)).free
+    if free < need:
+        raise ResourceError(
+            f"{run_dir}: checkpoints need {need / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free",
+            "free some space, or choose another --run-dir",
+        )
+
+
+def _metrics(
+    run_dir: Path, state: TrainState, resumed: int | None, *, already: bool = False, seconds: float = 0.0
+) -> dict[str, Any]:
+    best = state.best_step if state.best_step is not None else state.step
+    return {
+        "run": str(run_dir),
+        "model": str(run_dir / "model"),
+        "steps": state.step,
+        "tokens": state.tokens,
+        "train_loss": state.train_loss,
+        "valid_loss": state.valid_loss,
+        "valid_bits_per_char": state.valid_bits_per_char,
+        "best_step": best,
+        "best_valid_loss": state.best_loss,
+        "tokens_per_second": round(state.tokens / state.seconds) if state.seconds else None,
+        "seconds": round(seconds, 2),
+        "resumed_from": resumed,
+        "already_finished": already,
+    }
+
+
+def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tuple[float, float]:
+    """Measured (seconds a step, seconds an evaluation), on throw-away weights; nothing is written."""
+    train = sections.train
+    machine = runtime.Runtime(train.device, train.precision, train.compile, train.threads)
+    with machine.active(), hushed():
+        built = build(sections, data_dir)
+        model = built.model.to(machine.device)
+        freeze(model, train.freeze)
+        probe = Sections(
+            sections.seed, sections.model, sections.objective, sections.optim,
+            train.model_copy(update={"duration": Duration(1000, "steps")}),
+        )  # fmt: skip
+        plan = make_plan(probe, built)
+        parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", 0, {})
+        loop = Loop(
+            plan, data_dir, model, sections.objective, sections.optim, machine, built.vocabulary, built.train_blocks,
+            built.valid_blocks, parts, TrainState(), _Silent(),
+        )  # fmt: skip
+        laps = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            loop._step()
+            laps.append(time.perf_counter() - start)
+        evaluation = statistics.median(laps) / 3 * plan.valid_rows / plan.batch_rows
+        return statistics.median(laps[1:]), evaluation
+
+
+class _Silent:
+    """A tracker that tells nothing, for the speed probe."""
+
+    def event(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def advance(self, *_: Any) -> None:
+        pass
+
+
+def remove_run(run_dir: Path) -> None:
+    """`--fresh`: take the old run out of sight, checkpoints first; the data folder below it stays."""
+    for name in ("checkpoints", "tensorboard"):
+        if (run_dir / name).exists():
+            files.delete(run_dir / name)
+    for name in ("model", LOG, resume.RESOLVED, resume.REQUESTED):
+        (run_dir / name).unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""The machine: device, precision, threads, compile. Everything `auto` is decided here, once, and recorded.
+
+A resumed run reuses what was recorded, since bits depend on it: threads, precision, micro-batch, eager or compiled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tane.errors import InputError
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+CPU_MICRO_TOKENS, GPU_MICRO_TOKENS = 4096, 65_536
+
+
+def choose_device(wanted: str) -> str:
+    """cuda, mps or cpu. Raises InputError when the wanted device is not there."""
+    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(name for name, there in have.items() if there)
+    if not have[wanted]:
+        raise InputError(f"train.device is {wanted}, but this machine has none that torch can use", "--train.device cpu")
+    return wanted
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """bf16 where it is faster, else fp32: on a GPU by its kind, on a CPU by its instructions and a short race."""
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device == "cpu" and _bf16_wins() else "fp32"
+
+
+def _bf16_wins(size: int = 512, rounds: int = 5) -> bool:
+    # without avx512_bf16, amx or Arm's bf16 instructions bf16 is emulated and slower; the race settles it
+    x = torch.randn(size, size)
+    times = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = x.to(dtype)
+        a @ a
+        laps = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            a @ a
+            laps.append(time.perf_counter() - start)
+        times[dtype] = min(laps)
+    return times[torch.bfloat16] < 0.8 * times[torch.float32]
+
+
+def choose_micro_rows(wanted: int | str, device: str, block_size: int, batch_rows: int) -> int:
+    """Rows of a micro-batch; never more than the global batch has."""
+    tokens = wanted if isinstance(wanted, int) else GPU_MICRO_TOKENS if device == "cuda" else CPU_MICRO_TOKENS
+    return max(1, min(batch_rows, tokens // block_size))
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The decided machine settings of a run."""
+
+    device: str
+    precision: str
+    compiled: bool
+    threads: int
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Forward passes run in this; fp32 means that no autocast is entered at all."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, DTYPES[self.precision])
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Set what torch keeps process-wide, and put it back afterwards."""
+        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        matmul = torch.get_float32_matmul_precision()
+        torch.set_num_threads(self.threads)
+        if self.compiled or self.device == "cuda":  # else atomic adds make runs differ
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        if self.device == "cuda":
+            torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic)
+            torch.set_float32_matmul_precision(matmul)

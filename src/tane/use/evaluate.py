@@ -1,0 +1,128 @@
+"""`tane evaluate`: how well a model predicts a text, in nats, perplexity, bits per character and per byte.
+
+Summed nats over summed targets, never a mean of means. Each document ends with EOS, and the stream begins with one,
+so that every token of the text is a target exactly once. Bits per character count the characters of the
+normalised text; comparing models of different tokenizers is fair only by them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tane import progress, signals
+from tane.errors import InputError
+from tane.model.build import find_model, hushed, open_model, positions
+from tane.model.loss import Loss
+from tane.text.corpus import Corpus, CorpusSettings, build_corpus
+from tane.tokens.tokenizer import Encoder
+from tane.train.runtime import Runtime, choose_device
+from tane.types import IGNORE, Batch, Result
+
+BATCH_TOKENS = 8192
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | Sequence[str],
+    *,
+    unit: str | None = None,
+    normalize: str | None = None,
+    encoding: str = "auto",
+    block_size: int | None = None,
+    device: str = "auto",
+) -> Result:
+    """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens, chars}.
+
+    unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to, else the defaults.
+    block_size: positions of context; None takes the model's own. Duplicates in the data are scored, not dropped.
+    """
+    folder = find_model(model)
+    settings = _text_settings(folder, [data] if isinstance(data, str) else list(data), unit, normalize, encoding)
+    encoder = Encoder(folder)
+    network = open_model(folder)
+    runtime = Runtime(choose_device(device), "fp32", False, torch.get_num_threads())
+    network.to(runtime.device).eval()
+    longest = positions(network)
+    length = block_size or longest or 1024
+    if longest is not None and length > longest:
+        raise InputError(f"block_size is {length}, but the model has {longest} positions")
+    with signals.caught(), hushed(), tempfile.TemporaryDirectory(prefix="tane-") as temporary:
+        build_corpus(settings, Path(temporary) / "corpus")
+        texts = list(Corpus.open(Path(temporary) / "corpus").texts("train"))
+        stream = _stream(texts, encoder)
+        nats, eos_nats, targets = _score(Loss(network), stream, length, encoder.eos_id, runtime)
+    chars, size = sum(map(len, texts)), sum(len(t.encode()) for t in texts)
+    metrics = {
+        "loss": nats / targets,
+        "perplexity": math.exp(min(700.0, nats / targets)),
+        "bits_per_char": nats / math.log(2) / chars,
+        "bits_per_byte": nats / math.log(2) / size,
+        "tokens": targets,
+        "chars": chars,
+        "documents": len(texts),
+        "bits_per_char_without_eos": (nats - eos_nats) / math.log(2) / chars,
+        "block_size": length,
+    }
+    return Result(str(folder), metrics)
+
+
+def _text_settings(
+    folder: Path, data: list[str], unit: str | None, normalize: str | None, encoding: str
+) -> CorpusSettings:
+    from tane.settings import read_yaml
+    from tane.train.resume import RESOLVED
+
+    own: dict[str, Any] = {}
+    for parent in folder.resolve().parents:
+        if (parent / RESOLVED).is_file() and (parent / "checkpoints").is_dir():
+            own = read_yaml(parent / RESOLVED).get("corpus", {})
+            break
+    given = {"unit": unit or own.get("unit"), "normalize": normalize or own.get("normalize", "nfkc")}
+    try:
+        return CorpusSettings(inputs=data, valid_fraction=0.0, dedup="none", encoding=encoding, **given)
+    except ValueError as error:
+        raise InputError(f"evaluate: {error}") from None
+
+
+def _stream(texts: list[str], encoder: Encoder) -> np.ndarray:
+    """EOS, then each document and its EOS: (N + 1,) int64, N targets."""
+    eos = np.array([encoder.eos_id], dtype=np.int64)
+    rows = [eos]
+    with progress.bar(len(texts), "tokenising", "doc") as bar:
+        for start in range(0, len(texts), 1000):
+            for ids in encoder.encode_batch(texts[start : start + 1000]):
+                rows += [ids, eos]
+            bar.update(len(texts[start : start + 1000]))
+            signals.poll("evaluating")
+    return np.concatenate(rows)
+
+
+@torch.no_grad()
+def _score(loss: Loss, stream: np.ndarray, length: int, eos: int, runtime: Runtime) -> tuple[float, float, int]:
+    """(summed nats, those of EOS targets, targets), blocks of `length` positions overlapping by one token."""
+    total, at_eos, targets = 0.0, 0.0, len(stream) - 1
+    rows = max(1, BATCH_TOKENS // length)
+    with progress.bar(targets, "evaluating", "token") as bar:
+        for start in range(0, targets, rows * length):
+            piece = stream[start : start + rows * length + 1]
+            count = -(-(len(piece) - 1) // length)
+            inputs = np.full((count, length), eos, dtype=np.int64)
+            labels = np.full((count, length), IGNORE, dtype=np.int64)
+            inputs.reshape(-1)[: len(piece) - 1] = piece[:-1]
+            labels.reshape(-1)[: len(piece) - 1] = piece[1:]
+            ids, targets_here = torch.from_numpy(inputs), torch.from_numpy(labels)
+            batch = Batch({"input_ids": ids.to(runtime.device)}, targets_here.to(runtime.device), len(piece) - 1, 0)
+            nats = loss.per_target(batch).double().cpu()
+            total += nats.sum().item()
+            at_eos += nats[torch.from_numpy(piece[1:] == eos)].sum().item()
+            bar.update(len(piece) - 1)
+            signals.poll("evaluating")
+    return total, at_eos, targets

@@ -1,0 +1,104 @@
+"""`tane plan`: what a recipe amounts to, before anything is paid for. Trains nothing and writes nothing.
+
+Tokens are known where the data is prepared; before that they are estimated from the size of the files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tane import files, progress
+from tane.errors import InputError, IntegrityError
+from tane.model.build import build_config, build_model
+from tane.settings import Duration
+from tane.text.corpus import input_state
+from tane.tokens.shards import Shards
+from tane.train import run, runtime
+from tane.types import Result, Vocabulary
+
+if TYPE_CHECKING:
+    from tane.recipe import Recipe
+
+BYTES_PER_TOKEN = 5.2  # UTF-8 bytes of Japanese text a piece of an 8,000-piece unigram tokenizer (measured: 8 MB, 1.54 M)
+
+
+def derive(recipe: Recipe) -> Result:
+    """Parameters, steps, tokens, disk and memory of a recipe: `metrics`."""
+    train, objective = recipe.train, recipe.objective
+    tokens, valid, pieces, known = _tokens(recipe)
+    rows = run.batch_rows(recipe.sections())
+    if rows < 1:
+        raise InputError(f"train.batch_tokens is {train.batch_tokens}, less than one block of {objective.block_size}")
+    blocks = max(1, -(-(tokens - 1) // objective.block_size))
+    device = runtime.choose_device(train.device)
+    micro = runtime.choose_micro_rows(train.micro_batch_tokens, device, objective.block_size, rows)
+    parameters, trained = _parameters(recipe, Vocabulary(pieces, 1, 0))
+    scale = {"tokens_per_step": rows * objective.block_size, "steps_per_epoch": blocks / rows}
+    minutes = train.duration.unit == "minutes"
+    steps = None if minutes else train.duration.steps(**scale)
+    moments = 2 if recipe.optim.name == "adamw" else 1.3
+    checkpoint = int(parameters * 4 + trained * 4 * moments)
+    logits = min(runtime.CPU_MICRO_TOKENS, micro * objective.block_size) * 4 * 1000
+    values: dict[str, Any] = {
+        "parameters": parameters,
+        "trained_parameters": trained,
+        "tokens": tokens,
+        "valid_tokens": valid,
+        "tokens_are": "counted" if known else "estimated",
+        "pieces": pieces,
+        "blocks": blocks,
+        "tokens_per_step": rows * objective.block_size,
+        "micro_batches_per_step": -(-rows // micro),
+        "steps": steps,
+        "steps_per_epoch": round(blocks / rows, 2),
+        "epochs": None if steps is None else round(steps * rows / blocks, 2),
+        "flops": None if steps is None else 6 * trained * steps * rows * objective.block_size,
+        "checkpoint_bytes": checkpoint,
+        "disk_bytes": checkpoint * (train.keep + 2) + tokens * 2,
+        "state_memory_bytes": parameters * 4 + trained * 4 * (1 + int(moments)) + logits,
+        "device": device,
+    }
+    if steps is not None:
+        warmup, decay = recipe.optim.schedule.lengths(steps, **scale)
+        values |= {"warmup_steps": warmup, "decay_steps": decay if recipe.optim.schedule.name == "wsd" else 0}
+        every = train.eval_every
+        values["eval_every_steps"] = (
+            every.steps(**scale)
+            if isinstance(every, Duration) and every.unit != "minutes"
+            else None if isinstance(every, Duration) else max(1, round(every * steps))
+        )  # fmt: skip
+    for name, value in values.items():
+        progress.say(f"{name.replace('_', ' '):>24}  {value:,}" if isinstance(value, (int, float)) else f"{name.replace('_', ' '):>24}  {value}")
+    if minutes:
+        progress.say("a duration in minutes becomes steps when training has measured its speed")
+    return Result(str(recipe.run_path), values)
+
+
+def _tokens(recipe: Recipe) -> tuple[int, int, int, bool]:
+    """(training tokens, validation tokens, pieces, whether they are counted)."""
+    folder = recipe.data_path
+    try:
+        pieces = files.Manifest.read(folder / "tokenizer", "tokenizer").meta["pieces"]
+        return len(Shards(folder / "shards", "train")), len(Shards(folder / "shards", "valid")), pieces, True
+    except IntegrityError:
+        size = sum(s["bytes"] * (3 if s["path"].endswith((".gz", ".zst")) else 1) for s in input_state(recipe.corpus))
+        tokens = int(size / BYTES_PER_TOKEN)
+        valid = int(tokens * recipe.corpus.valid_fraction)
+        return tokens - valid, valid, recipe.tokenizer.vocab_size, False
+
+
+def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int]:
+    """(all, trained), counted on a model without memory where it can be."""
+    import transformers
+
+    if recipe.model.pretrained is not None:
+        size = recipe.objective.block_size
+        model = build_model(recipe.model, recipe.objective.auto_model, size, Vocabulary(1, 0, 0), recipe.seed)
+    else:
+        config = build_config(recipe.model, recipe.objective.block_size, vocabulary)
+        with torch.device("meta"):
+            model = getattr(transformers, recipe.objective.auto_model).from_config(config)
+    run.freeze(model, recipe.train.freeze)
+    return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in model.parameters() if p.requires_grad)
