@@ -27,7 +27,7 @@ from tane.errors import InputError, IntegrityError, LockedError, ResourceError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-TEMPORARY, TRASH = ".tmp-", ".trash-"
+TEMPORARY, TRASH, REPLACED = ".tmp-", ".trash-", ".old-"
 LACKS = {  # errno -> what our outputs lack
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -44,6 +44,7 @@ FAILPOINTS = (  # every place where a test may stop, delay or break the process;
     "publish.before_write",
     "publish.before_manifest",
     "publish.before_rename",
+    "publish.between_renames",
     "publish.after_rename",
     "publish.before_delete",
 )
@@ -80,6 +81,17 @@ def writing(path: Path) -> Iterator[None]:
         raise ResourceError(f"cannot write {path}: {LACKS[error.errno]}{space}", remedy) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for our outputs, with its parents; raises ResourceError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        lacking = LACKS.get(error.errno or 0) or (error.strerror or "it cannot be made").lower()
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            lacking = "a file stands where a folder is due"
+        raise ResourceError(f"cannot make the folder {path}: {lacking}", "choose another folder") from error
+
+
 def existing_parent(path: Path) -> Path:
     """The nearest folder at or above `path` that exists."""
     path = path.absolute()
@@ -112,9 +124,13 @@ def write_text(path: Path, text: str) -> None:
     """Write one small file so that readers see the old or the new content, never a torn one."""
     with writing(path):
         temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        sync(temporary)
-        os.replace(temporary, path)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            sync(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         sync(path.parent)
 
 
@@ -149,7 +165,7 @@ class Manifest:
         path = folder / MANIFEST
         try:
             raw = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise IntegrityError(f"{folder} has no {MANIFEST}: it was not finished, or is no folder of tane") from None
         try:
             text = raw.decode("utf-8")
@@ -158,8 +174,9 @@ class Manifest:
                 kind=body["kind"],
                 files={k: (int(v[0]), str(v[1])) for k, v in body["files"].items()},
                 meta=body["meta"],
-                format_version=body["format_version"],
+                format_version=int(body["format_version"]),
             )
+            intact = manifest.text() == text
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             raise IntegrityError(f"{path} is damaged: it is not the JSON that was written") from None
         if manifest.format_version > FORMAT_VERSION:
@@ -167,7 +184,7 @@ class Manifest:
                 f"{path} has format version {manifest.format_version}; this tane reads up to {FORMAT_VERSION}",
                 "install a newer tane",
             )
-        if manifest.text() != text:
+        if not intact:
             raise IntegrityError(f"{path} is damaged: its content does not match its own hash")
         if kind is not None and manifest.kind != kind:
             raise IntegrityError(f"{folder} holds a {manifest.kind}, not a {kind}")
@@ -188,7 +205,7 @@ def listing(folder: Path) -> list[str]:
     """Relative paths of all files below a folder but its manifest and temporary ones."""
     found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir() or p.is_symlink())
     return sorted(
-        str(p) for p in found if str(p) != MANIFEST and not any(s.startswith((TEMPORARY, TRASH)) for s in p.parts)
+        str(p) for p in found if str(p) != MANIFEST and not any(s.startswith((TEMPORARY, TRASH, REPLACED)) for s in p.parts)
     )
 
 
@@ -205,12 +222,13 @@ def check(folder: Path, kind: str | None = None, *, full: bool = True, remedy: s
 def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | None]) -> Manifest:
     """Write a folder under a temporary name, hash it, and rename it into place; an older one makes way.
 
-    `write(folder)` fills the folder and may return the manifest's meta. After a crash at any point the target is
-    either absent, the old folder, or the new one, whole.
+    `write(folder)` fills the folder and may return the manifest's meta. After an error at any point the target is
+    what it was or the new folder, whole. So it is after a crash, but for one between the two renames of a
+    replacement: there the target is absent, and `sweep` puts the old folder back.
     """
-    target = Path(target)
+    target, old = Path(target), None
+    make_folder(target.parent)
     with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
         temporary.mkdir()
         try:
@@ -227,15 +245,21 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
             for folder in {(temporary / name).parent for name in names} | {temporary}:
                 sync(folder)
             failpoint("publish.before_rename")
-            old = retire(target) if target.exists() else None
+            if target.exists():
+                old = target.parent / f"{REPLACED}{target.name}-{os.getpid()}-{time.time_ns():x}"
+                os.rename(target, old)
+                sync(target.parent)
+            failpoint("publish.between_renames")
             os.rename(temporary, target)
             sync(target.parent)
             failpoint("publish.after_rename")
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
+            if old is not None and old.exists() and not target.exists():
+                os.rename(old, target)
             raise
         if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+            delete(old)
     return manifest
 
 
@@ -255,10 +279,17 @@ def delete(folder: Path) -> None:
 
 
 def sweep(parent: Path) -> list[str]:
-    """Remove what a crash left behind in `parent`; call it only while holding the folder's lock."""
-    left = [p for p in parent.glob(".*") if p.name.startswith((TEMPORARY, TRASH))] if parent.is_dir() else []
+    """Remove what a crash left behind in `parent`; call it only while holding the folder's lock.
+
+    A folder that was set aside and whose successor did not come is put back.
+    """
+    names = (TEMPORARY, TRASH, REPLACED)
+    left = [p for p in parent.glob(".*") if p.name.startswith(names)] if parent.is_dir() else []
     for path in left:
-        if path.is_dir() and not path.is_symlink():
+        owner = parent / path.name.removeprefix(REPLACED).rsplit("-", 2)[0]
+        if path.name.startswith(REPLACED) and not owner.exists():
+            os.rename(path, owner)
+        elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
@@ -271,17 +302,19 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises LockedError with the owner's pid, host and start when another process holds it.
     """
+    make_folder(folder)
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             owner = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "an unknown process"
             raise LockedError(
                 f"{folder} is in use by {owner}", "wait for it, stop it, or choose another folder"
             ) from None
+        except OSError as error:
+            raise ResourceError(f"{folder} cannot be locked: {error.strerror}", "choose a folder on a local disk") from error
         with writing(folder):
             os.ftruncate(handle, 0)
             start = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -294,11 +327,14 @@ def locked(folder: Path) -> Iterator[None]:
 def require_file(path: str | os.PathLike[str], what: str) -> Path:
     """The path of a file that a person named; raises InputError with near names when it is not there."""
     path = Path(path)
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError as error:  # a name that is too long, a folder without rights
+        raise InputError(f"{what} {path} cannot be looked at: {error.strerror}") from None
     import difflib
 
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, siblings, 1)
     hint = f"did you mean {path.parent / near[0]}?" if near else f"looked from {Path.cwd()}"
     raise InputError(f"{what} {path} does not exist", hint)

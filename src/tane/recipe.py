@@ -9,6 +9,7 @@ overrides, merged into the YAML mapping before it is validated.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tane.settings import (
     RESUME,
     Duration,
     Settings,
+    all_leaves,
     build,
     default_of,
     leaves,
@@ -65,7 +67,11 @@ class Recipe(Settings):
     @classmethod
     def from_mapping(cls, values: dict[str, Any], *overrides: str, where: str = "recipe") -> Recipe:
         """The same from a mapping, for notebooks."""
-        given = dict(o.partition("=")[::2] for o in overrides)
+        bare = [o for o in overrides if "=" not in o]
+        if bare:
+            raise InputError(f"{bare[0]!r} is no setting with a value", 'write it as "section.field=value"')
+        given = {name.replace("-", "_"): value for name, _, value in (o.partition("=") for o in overrides)}
+        values = copy.deepcopy(values)
         switched = {}
         for name, info in cls.model_fields.items():
             marker = part_of(info.metadata)
@@ -128,12 +134,13 @@ def _switch(values: dict[str, Any], name: str, before: dict[str, Any], given: di
 
 def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
     """(dotted name, type, default, meaning) of every setting, or of those that begin with `section`."""
-    for name, info in leaves(Recipe):
+    for name, info, variant in all_leaves(Recipe):
         if name == section or name.startswith(f"{section}.") or not section:
             default = default_of(info)
             text = default.model_dump() if isinstance(default, Settings) else default
             kind = next((m.text for m in info.metadata if hasattr(m, "text")), type_name(info.annotation))
-            yield name, kind, "none" if text is None else str(text), info.description
+            only = f" ({variant})" if variant else ""
+            yield name, kind, "none" if text is None else str(text), info.description + only
 
 
 # ------------------------------------------------------------------------------------------------ prepare

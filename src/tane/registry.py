@@ -27,9 +27,13 @@ def find(kind: str, name: str) -> type[Any]:
     if ":" in name:
         module_name, _, attribute = name.partition(":")
         try:
-            return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"cannot import {name!r}: {error}", "write pkg.module:Class of an installed module")
+            found = getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            remedy = "write pkg.module:Class of an installed module"
+            raise InputError(f"cannot import {name!r}: {error}", remedy) from None
+        if not isinstance(found, type):
+            raise InputError(f"{name!r} is a {type(found).__name__}", "write pkg.module:Class; it must be a class")
+        return found
     known = names(kind)
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)

@@ -6,6 +6,7 @@ a field. Those fields are the YAML keys, the flags, the option page and the reco
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import types
@@ -29,7 +30,8 @@ def option(default: Any, meaning: str, *, resume: Literal["match", "free"] = "ma
     """One setting: its default, one sentence of meaning, whether a run may change it, and pydantic's limits."""
     extra = {RESUME: resume}
     if isinstance(default, (dict, list, BaseModel)):
-        return Field(default_factory=lambda: default, description=meaning, json_schema_extra=extra, **limits)
+        own = {"default_factory": lambda: copy.deepcopy(default), **limits}
+        return Field(description=meaning, json_schema_extra=extra, **own)
     return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
 
@@ -42,12 +44,12 @@ class Settings(BaseModel):
     @classmethod
     def _strict(cls, value: Any, info: Any) -> Any:
         kinds = set(flat_types(cls.model_fields[info.field_name].annotation))
-        if isinstance(value, bool) and bool not in kinds and Any not in kinds and not kinds & {dict, list}:
-            raise ValueError(f"expected {type_name(cls.model_fields[info.field_name].annotation)}, found {value}")
-        if isinstance(value, str) and bool in kinds and not kinds & {str}:
-            raise ValueError("expected true or false")
         if value == "none" and type(None) in kinds and "none" not in kinds:
             return None
+        if isinstance(value, bool) and bool not in kinds and Any not in kinds and not kinds & {dict, list}:
+            raise ValueError(f"expected {type_name(cls.model_fields[info.field_name].annotation)}, found {value}")
+        if isinstance(value, str) and bool in kinds and str not in kinds and value not in kinds:
+            raise ValueError(f"expected {type_name(cls.model_fields[info.field_name].annotation)}")
         return value
 
 
@@ -61,7 +63,6 @@ def flat_types(annotation: Any) -> Iterator[Any]:
             yield from flat_types(part)
     elif origin is Literal:
         yield from typing.get_args(annotation)
-        yield str
     else:
         yield origin or annotation
 
@@ -98,7 +99,8 @@ _ALIASES = {"epoch": "epochs", "step": "steps", "token": "tokens", "minute": "mi
 _SECONDS = {"second": 1 / 60, "seconds": 1 / 60, "s": 1 / 60, "hour": 60.0, "hours": 60.0, "h": 60.0}
 _SCALE = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 _WORDS = "|".join(sorted({*UNITS, *_ALIASES, *_SECONDS}, key=len, reverse=True))
-_DURATION = re.compile(rf"\s*([0-9][0-9_]*\.?[0-9]*(?:e[0-9]+)?)\s*([kmb]?)\s*({_WORDS})\s*", re.IGNORECASE)
+_NUMBER = r"[0-9][0-9_]*\.?[0-9]*(?:e[+-]?[0-9]+)?"
+_DURATION = re.compile(rf"\s*({_NUMBER})\s*([kmb]?)\s*({_WORDS})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Duration:
         if isinstance(value, Duration):
             return value
         found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if found:
+        if found and not (found[2] and found[3].lower() in ("s", "h")):  # "500 ms" is no 500 million seconds
             unit = found[3].lower()
             amount = float(found[1].replace("_", "")) * _SCALE[found[2].lower()]
             amount, unit = (amount * _SECONDS[unit], "minutes") if unit in _SECONDS else (amount, unit)
@@ -124,7 +126,7 @@ class Duration:
         raise ValueError('expected a duration such as "2 epochs", "10k steps", "1.5B tokens" or "20 minutes"')
 
     def __str__(self) -> str:
-        return f"{self.amount:.15g} {self.unit}"
+        return f"{repr(float(self.amount)).removesuffix('.0')} {self.unit}"
 
     def steps(self, *, tokens_per_step: int, steps_per_epoch: float, seconds_per_step: float | None = None) -> int:
         """The duration in optimizer steps, rounded up, at least 1. Minutes need a measured `seconds_per_step`."""
@@ -143,16 +145,13 @@ AnyDuration = Annotated[
 
 
 def _share(value: Any) -> float | Duration:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
-    else:
+    try:
+        number = float("true or false" if isinstance(value, bool) else value)
+    except (TypeError, ValueError, OverflowError):
         try:
-            number = float(value)
-        except (TypeError, ValueError):
-            try:
-                return Duration.parse(value)
-            except ValueError:
-                raise ValueError('expected a fraction such as 0.02 or a duration such as "500 steps"') from None
+            return Duration.parse(value)
+        except ValueError:
+            raise ValueError('expected a fraction such as 0.02 or a duration such as "500 steps"') from None
     if not 0 <= number <= 1:
         raise ValueError(f'expected a fraction between 0 and 1 or a duration such as "500 steps", found {value}')
     return number
@@ -179,7 +178,13 @@ def part(kind: str, default: str) -> Any:
             value = {"name": value}
         if not isinstance(value, dict):
             raise ValueError("expected a name or a mapping with the key `name`")
-        return registry.find(kind, str(value.get("name", default)))(**value)
+        try:
+            chosen = registry.find(kind, str(value.get("name", default)))
+        except InputError as error:  # one fault among others
+            raise ValueError(f"{error.message}: {error.remedy}") from None
+        if not issubclass(chosen, Settings):
+            raise ValueError(f"{value['name']} is no settings class")
+        return chosen.model_validate(value)
 
     return Annotated[
         Any, BeforeValidator(build), PlainSerializer(lambda v: v.model_dump(), return_type=dict), Part(kind, default)
@@ -214,11 +219,19 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (dict, list)) or key in seen:
-                text = f"the key {key!r} stands twice" if not isinstance(key, (dict, list)) else "a key must be text"
+            plain = isinstance(key, (str, int, float, type(None)))
+            if not plain or key in seen:
+                text = f"the key {key!r} stands twice" if plain else "a key must be text"
                 raise yaml.constructor.ConstructorError(None, None, text, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that YAML 1.1 or our core schema would read as something else, such as 1e-4 or 08."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -228,20 +241,21 @@ for _tag, _pattern, _first in (
     ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
 
 
 def parse_yaml(text: str, where: str) -> Any:
     """Read YAML safely; raises InputError with the line. `where` names the file or flag in messages."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{where}{line}: not valid YAML: {problem}") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # such as !!bool x
         raise InputError(f"{where}: not valid YAML: {error}") from None
 
 
@@ -263,7 +277,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def dump_yaml(value: Any) -> str:
     """Write YAML in the order of the fields, Japanese as it is."""
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=110)
+    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
 
 
 # ---------------------------------------------------------------------------------------- building, errors
@@ -272,31 +286,64 @@ def dump_yaml(value: Any) -> str:
 def build(cls: type[Any], values: dict[str, Any], where: str) -> Any:
     """Validate a mapping into a settings class; every fault is listed in one InputError."""
     try:
-        return cls(**values)
+        return cls.model_validate(values)
     except ValidationError as error:
         raise explain(error, cls, where) from None
 
 
 def explain(error: ValidationError, cls: type[Settings], where: str) -> InputError:
     """One plain message for all that pydantic found, each key with the one that was probably meant."""
-    lines, remedy = [], ""
+    told: dict[str, list[str]] = {}  # dotted name -> what is expected there, by each branch of a union
+    found: dict[str, str] = {}
+    remedy = ""
     for fault in error.errors():
-        keys = [str(k) for k in fault["loc"] if not str(k).startswith(("function-", "literal["))]
+        keys, holder = _place(fault["loc"], cls)
         name = ".".join(keys)
         if fault["type"] == "extra_forbidden":
-            meant = nearest(keys, cls)
-            lines.append(f"unknown key {name!r}" + (f": did you mean {meant!r}?" if meant else ""))
-            remedy = remedy or "see all settings with: tane options"
-        else:
-            text = fault["msg"].removeprefix("Value error, ")
-            found = "" if "found" in text or isinstance(fault["input"], dict) else f", found {fault['input']!r}"
-            lines.append(f"{name}: {text[0].lower() + text[1:]}{found}")
-    return InputError(f"{where}: " + "; ".join(dict.fromkeys(lines)), remedy)
+            close = difflib.get_close_matches(keys[-1], holder.model_fields, 1) if holder else []
+            meant = ".".join([*keys[:-1], close[0]]) if close else nearest(keys, cls)
+            told[name] = [f"unknown key {name!r}" + (f": did you mean {meant!r}?" if meant else "")]
+            remedy = "see all settings with: tane options"
+            continue
+        text = fault["msg"].removeprefix("Value error, ")
+        told.setdefault(name, [f"{name}: "]).append(text[0].lower() + text[1:])
+        if "found" not in text and not isinstance(fault["input"], dict):
+            found[name] = f", found {fault['input']!r}"
+    deepest = [name for name in told if not any(other.startswith(f"{name}.") for other in told)]
+    lines = [told[name][0] + ", or ".join(told[name][1:]) + found.get(name, "") for name in deepest]
+    return InputError(f"{where}: " + "; ".join(lines), remedy)
+
+
+def _place(loc: tuple[int | str, ...], cls: type[Settings]) -> tuple[list[str], type[Settings] | None]:
+    """A fault's keys as a person wrote them, without pydantic's names of branches; the last key's class."""
+    keys: list[str] = []
+    holder: type[Settings] | None = None
+    inner: type[Settings] | None = cls
+    branches: dict[str, Any] = {}
+    for item in loc:
+        text = str(item)
+        if text in branches or text.startswith(("function-", "literal[")):
+            inner = branches.get(text, inner)
+            continue
+        keys.append(text)
+        holder = inner
+        if isinstance(item, str):
+            info = inner.model_fields.get(text) if inner else None
+            branches = {t.__name__: t for t in _types(info.annotation)} if info else {}
+            inner = next((t for t in branches.values() if issubclass(t, Settings)), None)
+    return keys, holder
+
+
+def _types(annotation: Any) -> Iterator[type[Any]]:
+    if isinstance(annotation, type):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _types(argument)
 
 
 def nearest(keys: list[str], cls: type[Settings]) -> str | None:
     """The dotted key that a person probably meant: close spelling first, then the same last word elsewhere."""
-    known = [name for name, _ in leaves(cls)] + [name for name in cls.model_fields]
+    known = [*dict.fromkeys(name for name, _, _ in all_leaves(cls)), *cls.model_fields]
     dotted = ".".join(keys)
     inside = [k for k in known if k.rpartition(".")[0] == ".".join(keys[:-1])]
     last = {k.rpartition(".")[2]: k for k in inside}
@@ -328,6 +375,26 @@ def leaves(cls: type[Settings], prefix: str = "", value: Settings | None = None)
             yield from leaves(inner, f"{prefix}{name}.", chosen)
         else:
             yield f"{prefix}{name}", info
+
+
+def all_leaves(cls: type[Settings], prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted name, field, variant) of every setting, also those that only another variant of a part has.
+
+    variant is "" for the default one. A name comes again where another variant's default differs.
+    """
+    for name, info in cls.model_fields.items():
+        marker = part_of(info.metadata)
+        if not marker:
+            kinds = [k for k in _types(info.annotation) if issubclass(k, Settings)]
+            direct = kinds and kinds[0] in flat_types(info.annotation)
+            yield from all_leaves(kinds[0], f"{prefix}{name}.") if direct else [(f"{prefix}{name}", info, "")]
+            continue
+        shown: dict[str, Any] = {}
+        for variant in sorted(registry.names(marker.text), key=lambda n: (n != marker.default, n)):
+            for leaf, field, _ in all_leaves(registry.find(marker.text, variant), f"{prefix}{name}."):
+                if leaf not in shown or shown[leaf] != default_of(field):
+                    shown.setdefault(leaf, default_of(field))
+                    yield leaf, field, "" if variant == marker.default else variant
 
 
 def default_of(info: Any) -> Any:

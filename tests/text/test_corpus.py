@@ -72,10 +72,34 @@ def split_of(corpus: Corpus) -> dict[str, str]:
     return {text: split for split in ("train", "valid") for text in corpus.texts(split)}
 
 
-# -------------------------------------------------------------------------------------------------- the law
+# ---------------------------------------------------------------------- the law
 
-PIECES = ["猫である。", "あ", "　", " ", "\n", "\r\n", "\r", "\n\n", "\ufeff", "ｶﾞ", "①", "か\u3099", "《るび》", "［＃注］", "同じ行\n",
-          "㌔", "\u2028", "\0", "<s>", "※［＃「謎」］", "｜", "底本：「本」\n", "😀", "---------------\n"]  # fmt: skip
+PIECES = [
+    "猫である。",
+    "あ",
+    "　",
+    " ",
+    "\n",
+    "\r\n",
+    "\r",
+    "\n\n",
+    "\ufeff",
+    "ｶﾞ",
+    "①",
+    "か\u3099",
+    "《るび》",
+    "［＃注］",
+    "同じ行\n",
+    "㌔",
+    "\u2028",
+    "\0",
+    "<s>",
+    "※［＃「謎」］",
+    "｜",
+    "底本：「本」\n",
+    "😀",
+    "---------------\n",
+]
 
 
 @given(
@@ -89,18 +113,30 @@ PIECES = ["猫である。", "あ", "　", " ", "\n", "\r\n", "\r", "\n\n", "\uf
 )
 @settings(max_examples=150, deadline=None)
 def test_every_character_is_accounted_for(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], unit: str, form: str, dedup: str, share: float,
-    limit: int, codec: str,
-) -> None:  # fmt: skip
+    tmp_path_factory: pytest.TempPathFactory,
+    texts: list[str],
+    unit: str,
+    form: str,
+    dedup: str,
+    share: float,
+    limit: int,
+    codec: str,
+) -> None:
     folder = tmp_path_factory.mktemp("law")
     data = [t.encode("utf-8" if codec == "bad" else codec) for t in texts]
     if codec == "bad":
         data = [d.replace("😀".encode(), b"\xff\xfe") for d in data]
     paths = [write(folder / f"{i}.txt", d) for i, d in enumerate(data)]
     options = dict(
-        inputs=paths, unit=unit, normalize=form, dedup=dedup, valid_fraction=share, max_document_chars=limit,
-        on_bad="skip", encoding="utf-8",
-    )  # fmt: skip
+        inputs=paths,
+        unit=unit,
+        normalize=form,
+        dedup=dedup,
+        valid_fraction=share,
+        max_document_chars=limit,
+        on_bad="skip",
+        encoding="utf-8",
+    )
     try:
         corpus = make(folder, **options)
     except InputError as error:
@@ -148,7 +184,7 @@ def test_the_ledger_prints_itself() -> None:
         both.check("test")
 
 
-# -------------------------------------------------------------------------------------------------- the split
+# ---------------------------------------------------------------------- the split
 
 
 def test_adding_and_reordering_files_never_moves_a_document(tmp_path: Path) -> None:
@@ -225,7 +261,7 @@ def test_valid_inputs_are_never_trained_on(tmp_path: Path) -> None:
         make(tmp_path, inputs=valid, valid_inputs=str(tmp_path / "valid.txt"))
 
 
-# -------------------------------------------------------------------------------------------- dedup, cutting
+# ---------------------------------------------------------------------- dedup, cutting
 
 
 def test_exact_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -270,7 +306,7 @@ def test_cuts_never_part_a_character() -> None:
     assert cut("彼は言った。」そして。また続く文", 9) == 7
 
 
-# --------------------------------------------------------------------------------- parts, manifest, integrity
+# ---------------------------------------------------------------------- parts, manifest, integrity
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +388,7 @@ def test_a_signal_stops_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "corpus").exists()
 
 
-# --------------------------------------------------------------------------------------------------- inputs
+# ---------------------------------------------------------------------- inputs
 
 
 @pytest.mark.parametrize("data", ["", "\ufeff", " \n　\n", "\n\n"])
@@ -420,9 +456,15 @@ def test_settings() -> None:
     assert CorpusSettings(encoding="Shift_JIS").encoding == "cp932"
     assert CorpusSettings(unit="none").unit is None and CorpusSettings(normalize="none").normalize == "none"
     for wrong in (
-        {"encoding": "nothing"}, {"valid_fraction": 1}, {"valid_fraction": -0.1}, {"unit": "word"}, {"dedup": True},
-        {"max_document_chars": 0}, {"inputs": [{"path": "a", "encodnig": "x"}]}, {"on_bad": "ignore"},
-    ):  # fmt: skip
+        {"encoding": "nothing"},
+        {"valid_fraction": 1},
+        {"valid_fraction": -0.1},
+        {"unit": "word"},
+        {"dedup": True},
+        {"max_document_chars": 0},
+        {"inputs": [{"path": "a", "encodnig": "x"}]},
+        {"on_bad": "ignore"},
+    ):
         with pytest.raises(ValidationError):
             CorpusSettings(**wrong)
     with pytest.raises(InputError, match="expected auto or an encoding such as utf-8"):
@@ -432,7 +474,7 @@ def test_settings() -> None:
     assert CorpusSettings(**again.model_dump()) == again
 
 
-# ---------------------------------------------------------------------------------------------- fingerprints
+# ---------------------------------------------------------------------- fingerprints
 
 
 def test_fingerprints(tmp_path: Path) -> None:
@@ -448,18 +490,23 @@ def test_fingerprints(tmp_path: Path) -> None:
     renamed = write(tmp_path / "sub/z.txt", Path(a).read_bytes())
     assert mark(inputs=[b, a]) == first and mark(inputs=[renamed, b]) == first
     different = [
-        mark(inputs=[a]), mark(inputs=[a, b], normalize="nfc"), mark(inputs=[a, b], unit="line"),
-        mark(inputs=[a, b], dedup="none"), mark(inputs=[a, b], valid_fraction=0.1), mark(inputs=[a], valid_inputs=[b]),
-        mark(inputs=[a, b], max_document_chars=10), mark(inputs=[a, b], on_bad="skip"),
+        mark(inputs=[a]),
+        mark(inputs=[a, b], normalize="nfc"),
+        mark(inputs=[a, b], unit="line"),
+        mark(inputs=[a, b], dedup="none"),
+        mark(inputs=[a, b], valid_fraction=0.1),
+        mark(inputs=[a], valid_inputs=[b]),
+        mark(inputs=[a, b], max_document_chars=10),
+        mark(inputs=[a, b], on_bad="skip"),
         mark(inputs=[a, {"path": b, "encoding": "utf-8"}]),
-    ]  # fmt: skip
+    ]
     size = Path(b).stat().st_size
     Path(b).write_text("参つ目。", encoding="utf-8")
     assert Path(b).stat().st_size == size
     assert len({first, mark(inputs=[a, b]), *different}) == len(different) + 2
 
 
-# ------------------------------------------------------------------------------------------------ real files
+# ---------------------------------------------------------------------- real files
 
 
 @needs_data
@@ -507,3 +554,51 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     peak = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
     assert peak < 300e6, f"{peak / 1e6:.0f} MB for a file of 63 MB"
+
+
+# ------------------------------------------------------------------------------------------ hostile, imports
+
+
+def test_damaged_files_give_a_corpus_or_one_plain_error(tmp_path: Path) -> None:
+    text = 30 * (
+        "羅生門\n芥川龍之介\n\n　ある日の暮方の事である。一人の下人《げにん》が、"
+        "雨やみを待っていた。\n\n底本：「全集」\n"
+    )
+    encoded = [text.encode(codec) for codec in ("cp932", "utf-8", "euc_jp", "iso2022_jp", "utf-16")]
+    good = {"a.txt": encoded, "a.txt.gz": [gzip.compress(data, mtime=0) for data in encoded]}
+    rng = random.Random(5)
+    built = 0
+    for _ in range(250):
+        name = rng.choice(sorted(good))
+        data = bytearray(rng.choice(good[name]))
+        for _ in range(rng.choice([1, 1, 3, 20])):
+            place = rng.randrange(len(data) + 1)
+            how = rng.randrange(3)
+            if how == 0:
+                data[place : place + 1] = rng.choice([b"\0", b"\x1b", b"\r", b"\xff", b"\x80", b"$", b""])
+            elif how == 1:
+                del data[place : place + rng.randrange(1, 100)]
+            else:
+                data[place:place] = rng.randbytes(rng.randrange(1, 30))
+        options = {
+            "inputs": write(tmp_path / name, bytes(data)),
+            "normalize": rng.choice(["none", "nfkc", "aozora"]),
+            "unit": rng.choice(["line", "paragraph", "file"]),
+            "on_bad": rng.choice(["stop", "skip"]),
+        }
+        try:
+            make(tmp_path, **options)
+            built += 1
+        except InputError as error:
+            assert name in str(error)
+    assert 20 < built < 230
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, tane.text.corpus, tane.text.sources.plain\n"
+        "heavy = ('torch', 'transformers', 'zstandard', 'charset_normalizer', 'numpy')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -32,7 +32,7 @@ def refused(data: bytes, encoding: str = "auto", chunk: int = 1 << 20) -> str:
     return str(error.value)
 
 
-# ---------------------------------------------------------------------------------------- one row, one test
+# ---------------------------------------------------------------------- one row, one test
 
 
 def test_t1_windows_characters_are_cp932() -> None:
@@ -211,7 +211,7 @@ def test_line_ends() -> None:
     assert [line_ends(t) for t in ("", "a", "a\n", "a\r\nb\rc\n", "\u2028\x85\f\v")] == [0, 0, 1, 3, 0]
 
 
-# -------------------------------------------------------------------------------------------------- real text
+# ---------------------------------------------------------------------- real text
 
 
 def paragraphs() -> list[str]:

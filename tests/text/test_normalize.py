@@ -29,7 +29,7 @@ def line(text: str) -> str:
     return done.text
 
 
-# ----------------------------------------------------------------------------------------- Unicode's forms
+# ---------------------------------------------------------------------- Unicode's forms
 
 
 def test_t15_decomposed_and_half_width() -> None:
@@ -55,7 +55,7 @@ def test_versions_name_the_unicode_tables() -> None:
     assert "unidata" not in version("none")
 
 
-# --------------------------------------------------------------------------------------------- Aozora Bunko
+# ---------------------------------------------------------------------- Aozora Bunko
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,33 @@ def test_a_long_line_of_open_brackets_ends() -> None:
 
 AOZORA = st.lists(
     st.sampled_from(
-        ["漢字", "かな", "《", "》", "｜", "［＃", "］", "※", "〔", "〕", "e'", "底本：", "\n", "　", RULE, "第3水準1-84-77",
-         "【テキスト中に現れる記号について】", "か\u3099", "改ページ", "U+546D", "「", "」"]
+        [
+            "漢字",
+            "かな",
+            "《",
+            "》",
+            "｜",
+            "［＃",
+            "］",
+            "※",
+            "〔",
+            "〕",
+            "e'",
+            "底本：",
+            "\n",
+            "　",
+            RULE,
+            "第3水準1-84-77",
+            "【テキスト中に現れる記号について】",
+            "か\u3099",
+            "改ページ",
+            "U+546D",
+            "「",
+            "」",
+        ]
     ),
     max_size=60,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @given(AOZORA)
@@ -164,7 +186,7 @@ def test_any_mixture_of_marks_adds_up(text: str) -> None:
     assert len(done.lines) == len(done.numbers) and done.numbers == sorted(set(done.numbers))
 
 
-# ------------------------------------------------------------------------------------------------ real files
+# ---------------------------------------------------------------------- real files
 
 
 def work(name: str) -> str:
@@ -175,14 +197,21 @@ def work(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "title", "first", "last"),
     [
-        ("rashomon_127_ruby_150.txt", "羅生門", "　ある日の暮方の事である。一人の下人が、羅生門の下で雨やみを待っていた。",
-         "　下人の行方は、誰も知らない。\n（大正四年九月）"),
-        ("kokoro_773_ruby_5968.txt", "こころ", "上　先生と私",
-         "すべてを腹の中にしまっておいて下さい。」"),
-        ("ginga_tetsudo_456_ruby_145.txt", "銀河鉄道の夜", "一、午后の授業",
-         "もう一目散に河原を街の方へ走りました。"),
+        (
+            "rashomon_127_ruby_150.txt",
+            "羅生門",
+            "　ある日の暮方の事である。一人の下人が、羅生門の下で雨やみを待っていた。",
+            "　下人の行方は、誰も知らない。\n（大正四年九月）",
+        ),
+        ("kokoro_773_ruby_5968.txt", "こころ", "上　先生と私", "すべてを腹の中にしまっておいて下さい。」"),
+        (
+            "ginga_tetsudo_456_ruby_145.txt",
+            "銀河鉄道の夜",
+            "一、午后の授業",
+            "もう一目散に河原を街の方へ走りました。",
+        ),
     ],
-)  # fmt: skip
+)
 def test_works_are_read_right(name: str, title: str, first: str, last: str) -> None:
     text = work(name)
     done = clean(text)

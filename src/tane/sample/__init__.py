@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["CLOZE", "DEFAULT", "StoryCheck", "check_stories", "stories", "write_corpus"]
 
 _HOME = {
-    "CLOZE": "cloze", "DEFAULT": "generate", "StoryCheck": "check", "check_stories": "check",
-    "stories": "generate", "write_corpus": "generate",
+    "CLOZE": "cloze",
+    "DEFAULT": "generate",
+    "StoryCheck": "check",
+    "check_stories": "check",
+    "stories": "generate",
+    "write_corpus": "generate",
 }
 
 

@@ -11,7 +11,9 @@ from tane.sample.generate import DEFAULT, stories, write_corpus
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tane.sample", description="Short stories in easy Japanese.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tane.sample", description="Short stories in easy Japanese."
+    )
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal stories (default: 0)")
     parser.add_argument("--count", type=int, help=f"how many (default: 20; with --out: {DEFAULT})")
     parser.add_argument("--out", help="write them to this file instead of printing them")

@@ -22,8 +22,8 @@ class StoryCheck:
 
     def __str__(self) -> str:
         return (
-            f"{self.sentences} finished sentences: {self.verbatim_share:.1%} stand word for word in the corpus; "
-            f"{self.outside_share:.1%} of all words do not occur in it."
+            f"{self.sentences} finished sentences: {self.verbatim_share:.1%} stand word for word "
+            f"in the corpus; {self.outside_share:.1%} of all words do not occur in it."
         )
 
 

@@ -15,7 +15,7 @@ from tane.sample.cloze import held_out_in
 from tane.sample.plots import PLOTS
 from tane.sample.teller import FactDeck, Teller
 
-DEFAULT = 8000
+DEFAULT = 8400
 """Stories of the default corpus."""
 
 _SHORTEST, _LONGEST = 4, 9

@@ -19,17 +19,40 @@ from tane.sample.season_facts import SCENES
 
 T = TypeVar("T")
 
-_HOLIDAY = ("ある{S}の日曜日", "{M}の(ある|さいごの|はじめの|)日曜日", "(よく晴れた|ある){S}の土曜日", "{M}の(ある|)土曜日",
-            "{S}のある(休みの|晴れた)日")
-_SCHOOL = ("ある{S}の{D}", "{M}の(ある|はじめの|){D}", "{M}のある日", "ある{S}の日", "{M}の中ごろ", "{S}の(ある|)朝")
-_ANY = ("ある{S}の日", "{M}のある日", "{S}のある(日|朝)", "{M}の(はじめ|中ごろ|終わり)")
+_HOLIDAY = (
+    "ある{S}の日曜日",
+    "{M}の(ある|さいごの|はじめの|)日曜日",
+    "(よく晴れた|ある){S}の土曜日",
+    "{M}の(ある|)土曜日",
+    "{S}のある(休みの|晴れた)日",
+)
+_SCHOOL = (
+    "ある{S}の{D}",
+    "{M}の(ある|はじめの|){D}",
+    "{M}のある日",
+    "ある{S}の日",
+    "{M}の中ごろ",
+    "{S}のある日",
+)
+_ANY = (
+    "ある{S}の日",
+    "{M}のある日",
+    "{S}のある日",
+    "{M}の(はじめ|中ごろ|終わり)",
+    "ある{S}の{D}",
+    "{M}の{D}",
+)
+
+
+_TAME = ("手ぶくろ", "ぼうし", "屋根", "庭", "公園", "田んぼ", "道", "朝顔", "ひまわり")
+
+
+_OFTEN = {"季節": 3, "一日": 2}
+"""Topics that get more than one turn a fact; what the demo asks for first must be learnt well."""
 
 
 class FactDeck:
     """Deals the facts by turns, so that over a corpus each is told about equally often."""
-
-    _OFTEN = {"季節": 3, "一日": 2}
-    """Topics that get more than one turn a fact; what the demo asks for first must be learnt well."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -45,7 +68,7 @@ class FactDeck:
         """`count` facts of one topic, of one season where the topic is the seasons."""
         if not self._turns:
             for group, facts in self._groups.items():
-                self._turns += [group] * (len(facts) * self._OFTEN.get(group[0], 1))
+                self._turns += [group] * (len(facts) * _OFTEN.get(group[0], 1))
             self._rng.shuffle(self._turns)
         group = self._turns.pop()
         drawn: list[Fact] = []
@@ -68,7 +91,9 @@ class Teller:
         self.season = season
         self.style = POLITE if polite else PLAIN
         self.slots: dict[str, str] = {
-            "S": season, "M": rng.choice(world.MONTHS[season]), "D": rng.choice(world.WEEKDAYS),
+            "S": season,
+            "M": rng.choice(world.MONTHS[season]),
+            "D": rng.choice(world.WEEKDAYS),
         }
         self.lines: list[str] = []
 
@@ -104,15 +129,22 @@ class Teller:
         if self.chance(share):
             self.say(*wordings)
 
-    def scene(self, share: float = 1.0) -> None:
-        """Shows the season in passing."""
+    def scene(self, share: float = 1.0, wild: bool = False) -> None:
+        """Shows the season in passing; `wild` leaves out what only stands where people live."""
         if self.chance(share):
-            self.say(*SCENES[self.season])
+            scenes = SCENES[self.season]
+            self.say(*(s for s in scenes if not wild or not any(w in s for w in _TAME)))
 
     def name(self, slot: str, narrated: str, pronoun: str = "", call: str = "") -> None:
         """Names a person: {X} in the narration, {Xは} with the topic, {Xme} and {Xcall} in speech."""
-        self.put(**{slot: narrated, slot + "は": narrated + "は", slot + "me": pronoun or narrated,
-                    slot + "call": call or narrated})
+        self.put(
+            **{
+                slot: narrated,
+                slot + "は": narrated + "は",
+                slot + "me": pronoun or narrated,
+                slot + "call": call or narrated,
+            }
+        )
 
     def story(self) -> str:
         """The story so far, in one line."""
@@ -129,11 +161,17 @@ class Teller:
         bare = self.style == PLAIN and not first_person
         self.name("H", me if first_person else hero + ("" if bare else title), me, hero + title)
         self.name("F", friend + ("" if bare else ftitle), fme, friend + ftitle)
-        for slot, who in (("P", world.PARENTS), ("G", world.GRAND), ("A", world.FAMILY)):
-            self.name(slot, self.pick(who))
+        parent, grand = self.pick(world.PARENTS), self.pick(world.GRAND)
+        self.name("P", parent)
+        self.name("G", grand)
+        self.name("A", self.pick([who for who in world.FAMILY if who not in (parent, grand)]))
         self.name("T", self.pick(world.TEACHERS))
-        self.put(holiday=self.text(self.pick(_HOLIDAY)), schoolday=self.text(self.pick(_SCHOOL)),
-                 day=self.text(self.pick(_ANY)))
+        self.put(Hname=hero, Fname=friend)
+        self.put(
+            holiday=self.text(self.pick(_HOLIDAY)),
+            schoolday=self.text(self.pick(_SCHOOL)),
+            day=self.text(self.pick(_ANY)),
+        )
 
     def school_month(self) -> None:
         """Keeps the month out of the school holidays."""

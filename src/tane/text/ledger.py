@@ -107,3 +107,15 @@ class Ledger:
             },
             "notes": {k: v for k, v in sorted(self.notes.items()) if v},
         }
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Ledger:
+        """The ledger that a manifest keeps, for showing it again."""
+        ledger = cls()
+        ledger.read, ledger.found, ledger.separators = kept["read"], kept["found"], kept["separators"]
+        ledger.kept_characters, ledger.kept_documents = kept["kept"]["characters"], kept["kept"]["documents"]
+        ledger.change.update(kept["change"])
+        ledger.notes.update(kept["notes"])
+        for reason, counts in kept["dropped"].items():
+            ledger.drop(reason, counts["characters"], counts["documents"])
+        return ledger

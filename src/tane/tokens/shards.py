@@ -104,8 +104,7 @@ def write_shards(corpus: Corpus, encoder: Encoder, folder: Path, fingerprint: st
     for stale in folder.parent.glob(".parts-*"):
         if stale != work:
             shutil.rmtree(stale, ignore_errors=True)
-    with files.writing(work):
-        work.mkdir(parents=True, exist_ok=True)
+    files.make_folder(work)
     files.sweep(work)
     characters = sum(corpus.manifest.meta["characters"].values())
     counts: dict[str, dict[str, int]] = {}
@@ -131,7 +130,10 @@ def write_shards(corpus: Corpus, encoder: Encoder, folder: Path, fingerprint: st
 
     def gather(temporary: Path) -> dict[str, Any]:
         for path in done:
-            os.link(path, temporary / path.name)
+            try:
+                os.link(path, temporary / path.name)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, temporary / path.name)
         return {
             "fingerprint": fingerprint,
             "eos_id": encoder.eos_id,
@@ -160,13 +162,18 @@ class Shards:
     def __init__(self, folder: Path | str, split: str) -> None:
         folder = Path(folder)
         self.split = split
-        self.meta = files.Manifest.read(folder, "shards").meta
+        manifest = files.Manifest.read(folder, "shards")
+        self.meta = manifest.meta
         self.eos_id: int = self.meta["eos_id"]
         self._parts: list[np.ndarray] = []
         lengths = []
-        for path in sorted(folder.glob(f"{split}-*.idx")):
-            documents, dtype = read_index(path)
-            size = path.with_suffix(".bin").stat().st_size
+        for name in sorted(n for n in manifest.files if n.startswith(f"{split}-") and n.endswith(".idx")):
+            path = folder / name
+            try:
+                documents, dtype = read_index(path)
+                size = path.with_suffix(".bin").stat().st_size
+            except FileNotFoundError as error:
+                raise IntegrityError(f"{error.filename} is missing") from None
             if size != documents.sum() * dtype.itemsize:
                 raise IntegrityError(f"{path.with_suffix('.bin')} does not have the length that {path.name} states")
             if size:

@@ -346,7 +346,7 @@ class _Lines:
         ends = io.IncrementalNewlineDecoder(None, translate=True)
         for chunk in chain(raw.chunks(), [None]):
             text = decoder.finish() if chunk is None else decoder.feed(chunk)
-            first, *lines = str(ends.decode(text, chunk is None)).split("\n")  # type: ignore[arg-type]
+            first, *lines = str(ends.decode(text, chunk is None)).split("\n")
             parts.append(first)
             for line in lines:
                 yield "".join(parts).removeprefix(BOM)  # at any line: files are put together with cat

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import field_validator
 
 from tane import files, hub, progress
 from tane.errors import InputError
@@ -22,7 +23,7 @@ from tane.settings import Settings, option
 from tane.text.corpus import Corpus
 from tane.tokens import unigram
 
-_BYTES = re.compile(r"([0-9.]+)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_BYTES = re.compile(r"([0-9]+(?:\.[0-9]*)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 
 class TokenizerSettings(Settings):
@@ -34,11 +35,17 @@ class TokenizerSettings(Settings):
     coverage: float = option(0.9995, "share of the text's characters that get a piece; the rest are bytes", gt=0.9, le=1)
     ram: str = option("2GB", "memory that training may take; a larger text is sampled", resume="free")
 
+    @field_validator("ram")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        if not _BYTES.fullmatch(value.strip()):
+            raise ValueError("expected a size such as 2GB")
+        return value
+
     def ram_bytes(self) -> int:
-        """`ram` in bytes. Raises InputError for what is no size."""
+        """`ram` in bytes."""
         found = _BYTES.fullmatch(self.ram.strip())
-        if not found:
-            raise InputError(f"tokenizer.ram: expected a size such as 2GB, found {self.ram!r}")
+        assert found
         return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
 
 

@@ -61,6 +61,13 @@ def train(corpus_folder: Path, model_path: Path, *, vocab_size: int, coverage: f
         last = errors.strip().splitlines()[-1] if errors.strip() else f"exit status {child.returncode}"
         if child.returncode < 0:
             raise ResourceError(f"the tokenizer's trainer was killed by signal {-child.returncode}", "lower tokenizer.ram")
+        needed = re.search(r"required_chars\. (\d+) vs (\d+)", last)
+        if needed:
+            raise InputError(
+                f"tokenizer.vocab_size is {needed[1]}, but the characters of the text and the 256 bytes alone need "
+                f"{needed[2]}",
+                f"--tokenizer.vocab_size {2 * int(needed[2])}, or fewer characters: --tokenizer.coverage 0.99",
+            )
         raise InputError(f"the tokenizer could not be trained: {last}", "give more text or a smaller tokenizer.vocab_size")
 
 

@@ -17,6 +17,7 @@ import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError, ResourceError
+from tane.model.attention import keeps_documents_apart
 from tane.model.build import ModelSettings, build_model, freeze, hushed, positions
 from tane.optim.groups import OptimSettings
 from tane.settings import AnyDuration, Duration, Settings, Share, option
@@ -190,6 +191,12 @@ def fit(
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
         freeze(model, train.freeze)
+        if getattr(sections.objective, "isolate_documents", False) and not keeps_documents_apart(
+            model, sections.objective.block_size, built.vocabulary.size
+        ):
+            raise InputError(
+                f"{type(model).__name__} does not keep packed documents apart", "--objective.isolate_documents false"
+            )
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         plan = make_plan(sections, built)

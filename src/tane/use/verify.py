@@ -12,13 +12,14 @@ from tane.types import Result
 def verify(path: str | Path, *, fast: bool = False) -> Result:
     """Check every published folder at or below `path`; `metrics` are {ok, checked, bad}. fast: sizes only.
 
-    Raises InputError when nothing there has a manifest, IntegrityError (after naming all) when something is bad.
+    Raises InputError when nothing there has a manifest; what is bad is named, and is no exception here.
     """
     root = files.require_file(path, "the path")
     folders = sorted(p.parent for p in root.rglob(files.MANIFEST) if not _hidden(p, root))
     expected = [root] if root.name.startswith("step-") else []  # a checkpoint that lost its manifest
     expected += [p for p in root.glob("**/checkpoints/step-*") if p.is_dir()]
-    expected += [p for p in (root / "corpus", root / "tokenizer", root / "shards") if p.is_dir()]
+    stages = (base / name for base in (root, root / "data") for name in ("corpus", "tokenizer", "shards"))
+    expected += [p for p in stages if p.is_dir()]
     folders = sorted({*folders, *expected})
     if not folders:
         raise InputError(f"{root} holds nothing that can be verified: expected a data folder, a run or an export")

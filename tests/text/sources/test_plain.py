@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "f.txt"
 
 
-# ------------------------------------------------------------------------------------------------ lines, units
+# ---------------------------------------------------------------------- lines, units
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -170,7 +170,7 @@ def test_t23_t24_one_endless_line(file: Path, char: str) -> None:
     assert "".join(out) == ("" if char == " " else char * 5_000_000) and all(len(t) <= 1 << 20 for t in out)
 
 
-# ------------------------------------------------------------------------------------------- undecodable bytes
+# ---------------------------------------------------------------------- undecodable bytes
 
 
 def test_skipped_lines_are_counted(file: Path) -> None:
@@ -194,7 +194,7 @@ def test_t9_a_bad_byte_far_in(file: Path) -> None:
         read(file, "line")
 
 
-# --------------------------------------------------------------------------------------------------- packed
+# ---------------------------------------------------------------------- packed
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_offsets_in_packed_files_say_so(packed: Path) -> None:
         texts(packed, gzip.compress("日本語の文です。".encode() * 9 + b"\xff\n"))
 
 
-# --------------------------------------------------------------------------------------- what is no plain file
+# ---------------------------------------------------------------------- what is no plain file
 
 
 def test_t22_no_regular_file(tmp_path: Path) -> None:
@@ -282,9 +282,14 @@ def test_t22_no_regular_file(tmp_path: Path) -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(tmp_path / "s.txt"))
     cases = {
-        fifo: "pipe", loop: "leads back to itself", dangling: "does not exist", tmp_path: "a folder",
-        Path("/dev/zero"): "a device", tmp_path / "s.txt": "a socket", tmp_path / "none.txt": "does not exist",
-    }  # fmt: skip
+        fifo: "pipe",
+        loop: "leads back to itself",
+        dangling: "does not exist",
+        tmp_path: "a folder",
+        Path("/dev/zero"): "a device",
+        tmp_path / "s.txt": "a socket",
+        tmp_path / "none.txt": "does not exist",
+    }
     for path, word in cases.items():
         with pytest.raises(InputError, match=word):
             read(path)
@@ -312,7 +317,7 @@ def test_the_file_is_hashed_as_it_lies_on_the_disk(packed: Path) -> None:
     assert reading.found_encoding == "utf-8"
 
 
-# ------------------------------------------------------------------------------------------------- the registry
+# ---------------------------------------------------------------------- the registry
 
 
 def test_sources_are_chosen_by_suffix() -> None:

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from tane.sample.plots import animals, home, knowledge, nature, school, town
+from tane.sample.plots import (
+    animals,
+    family,
+    forest,
+    friends,
+    home,
+    hours,
+    knowledge,
+    nature,
+    outings,
+    people,
+    pets,
+    school,
+    town,
+)
 from tane.sample.teller import Plot
 
+_MODULES = (
+    home,
+    hours,
+    family,
+    school,
+    friends,
+    town,
+    people,
+    pets,
+    nature,
+    outings,
+    animals,
+    forest,
+    knowledge,
+)
+
 PLOTS: tuple[tuple[str, Plot], ...] = tuple(
-    (name, value)
-    for module in (home, school, town, nature, animals, knowledge)
-    for name, value in vars(module).items()
-    if isinstance(value, Plot)
+    (name, value) for module in _MODULES for name, value in vars(module).items() if isinstance(value, Plot)
 )
 """(name, plot) of every plot."""

@@ -1,0 +1,325 @@
+"""Laws of the loop: the same numbers however a batch is cut, good schedules, early stopping, freezing, precision."""
+
+import json
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tane import signals
+from tane.errors import DivergedError, Stopped
+from tane.recipe import Recipe, train
+from tane.train import checkpoint, run
+from tane.train.loop import Loop, validation_loss
+from tane.train.runtime import Runtime
+from tane.train.tracker import read_metrics
+from tane.types import TrainState
+
+from .conftest import weights_hash
+
+Make = Callable[..., Recipe]
+
+
+def make_loop(recipe: Recipe, tmp_path: Path) -> Loop:
+    """A loop that has not begun, without tracker files."""
+    sections = recipe.sections()
+    built = run.build(sections, recipe.data_path)
+    plan = run.make_plan(sections, built)
+    parts = checkpoint.Parts(built.model, sections.optim.build(built.model), recipe.data_path / "tokenizer", 32, {})
+    return Loop(
+        plan, tmp_path, built.model, sections.objective, sections.optim, Runtime("cpu", "fp32", False, 1),
+        built.vocabulary, built.train_blocks, built.valid_blocks, parts, TrainState(), run._Silent(),
+    )  # fmt: skip
+
+
+def gradients(loop: Loop) -> dict[str, torch.Tensor]:
+    batches = loop.micro_batches(0)
+    targets = sum(b.num_targets for b in batches)
+    for batch in batches:
+        (loop.loss(batch) / targets).backward()
+    return {n: p.grad.clone() for n, p in loop.model.named_parameters()}
+
+
+NO_DROPOUT = "model.config={model_type: gpt2, n_layer: 2, n_embd: 32, n_head: 2}"
+
+
+def test_gradients_do_not_depend_on_the_micro_batches(make_recipe: Make, tmp_path: Path) -> None:
+    found = []
+    for tokens in (32 * 32, 32 * 4):  # one micro-batch of 32 rows, eight of 4
+        overrides = ("train.batch_tokens=1024", f"train.micro_batch_tokens={tokens}", NO_DROPOUT)
+        loop = make_loop(make_recipe(*overrides), tmp_path)
+        found.append((len(loop.micro_batches(0)), gradients(loop)))
+    assert [n for n, _ in found] == [1, 8]
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(gradient, found[1][1][name], rtol=0, atol=1e-6, msg=name)
+
+
+def test_gradients_weigh_every_target_alike_when_the_last_block_is_short(make_recipe: Make, tmp_path: Path) -> None:
+    loops = [
+        make_loop(make_recipe("train.batch_tokens=256", f"train.micro_batch_tokens={t}", NO_DROPOUT), tmp_path)
+        for t in (256, 32)
+    ]
+    last = len(loops[0].train_blocks) - 1
+    step = next(s for s in range(10_000) if any(len(b) < 33 for b in blocks_of(loops[0], s, last)))
+    found = []
+    for loop in loops:
+        batches = loop.micro_batches(step)
+        targets = sum(b.num_targets for b in batches)
+        assert targets < 256
+        for batch in batches:
+            (loop.loss(batch) / targets).backward()
+        found.append({n: p.grad for n, p in loop.model.named_parameters()})
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], rtol=0, atol=1e-6, msg=name)
+
+
+def blocks_of(loop: Loop, step: int, last: int) -> list:
+    from tane.tokens.order import global_batch
+
+    _, ids = global_batch(step, loop.plan.batch_rows, len(loop.train_blocks), loop.plan.seed)
+    return [loop.train_blocks[int(i)].ids for i in ids if i == last]
+
+
+def test_validation_loss_does_not_depend_on_the_batch_size_and_repeats_to_the_bit(
+    make_recipe: Make, tmp_path: Path
+) -> None:
+    loop = make_loop(make_recipe(), tmp_path)
+
+    def score(rows: int) -> float:
+        nats, targets = validation_loss(
+            loop.loss, loop.objective, loop.valid_blocks, loop.plan.valid_rows, rows, loop.vocabulary, loop.runtime
+        )
+        return nats / targets
+
+    one, seven, many = score(1), score(7), score(64)
+    assert abs(one - seven) < 1e-6 * one and abs(one - many) < 1e-6 * one
+    assert score(7) == seven
+
+
+def test_every_block_is_seen_once_an_epoch_however_it_is_dealt(make_recipe: Make, tmp_path: Path) -> None:
+    loop = make_loop(make_recipe("train.micro_batch_tokens=64"), tmp_path)
+    seen = [
+        tuple(row)
+        for step in range(math.ceil(len(loop.train_blocks) / 8))
+        for batch in loop.micro_batches(step)
+        for row in batch.inputs["input_ids"].tolist()
+    ]
+    expected = {tuple(loop.train_blocks[i].ids[:32].tolist()) for i in range(len(loop.train_blocks) - 1)}
+    assert expected <= set(seen)
+
+
+def test_two_runs_end_with_the_same_bits_and_another_seed_does_not(make_recipe: Make) -> None:
+    results = [train(make_recipe(f"seed={seed}", run=f"r{n}")) for n, seed in enumerate((0, 0, 1))]
+    hashes = [weights_hash(r.path, 24) for r in results]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert results[0].metrics["valid_loss"] == results[1].metrics["valid_loss"]
+    assert results[0].metrics["valid_loss"] < math.log(1000)
+
+
+@pytest.mark.parametrize("optim", ["adamw", "muon"])
+@pytest.mark.parametrize("stop_at", [1, 9, 23])
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch, optim: str, stop_at: int
+) -> None:
+    whole = train(make_recipe(f"optim.name={optim}", run="whole"))
+    recipe = make_recipe(f"optim.name={optim}", run="cut")
+    original = Loop._step
+
+    def step(self: Loop) -> bool:
+        done = original(self)
+        if self.state.step == stop_at:
+            signals._received.append("SIGTERM")
+        return done
+
+    monkeypatch.setattr(Loop, "_step", step)
+    with pytest.raises(Stopped, match=f"step {stop_at}"):
+        train(recipe)
+    monkeypatch.setattr(Loop, "_step", original)
+    resumed = train(recipe)
+    assert resumed.metrics["resumed_from"] == stop_at
+    assert weights_hash(whole.path, 24) == weights_hash(resumed.path, 24)
+    for key in ("valid_loss", "train_loss", "best_step", "tokens", "steps"):
+        assert whole.metrics[key] == resumed.metrics[key], key
+
+
+def test_three_resumes_inside_one_epoch_and_over_its_end(make_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tane.tokens.shards import Shards
+
+    recipe = make_recipe(run="cut")
+    blocks = -(-(len(Shards(recipe.data_path / "shards", "train")) - 1) // 32)
+    rows = blocks // 10  # an epoch ends inside step 10
+    overrides = (f"train.batch_tokens={rows * 32}", NO_DROPOUT)
+    whole = train(make_recipe(*overrides, run="whole"))
+    original, stops = Loop._step, [3, 5, 8, 10, 11, 17]
+
+    def step(self: Loop) -> bool:
+        done = original(self)
+        if stops and self.state.step == stops[0]:
+            signals._received.append("SIGTERM")
+            stops.pop(0)
+        return done
+
+    monkeypatch.setattr(Loop, "_step", step)
+    for _ in range(6):
+        with pytest.raises(Stopped):
+            train(make_recipe(*overrides, run="cut"))
+    result = train(make_recipe(*overrides, run="cut"))
+    assert result.metrics["resumed_from"] == 17 and not stops
+    assert weights_hash(whole.path, 24) == weights_hash(result.path, 24)
+
+
+def test_a_signal_inside_an_evaluation_or_a_micro_batch_loses_nothing(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(make_recipe("train.micro_batch_tokens=64", run="whole"))
+    original = Loop._to_device
+    calls = [0]
+
+    def to_device(self: Loop, batch: object) -> object:
+        calls[0] += 1
+        if calls[0] == 4 * 10 + 2:  # the second micro-batch of step 11
+            signals._received.append("SIGINT")
+        return original(self, batch)
+
+    monkeypatch.setattr(Loop, "_to_device", to_device)
+    recipe = make_recipe("train.micro_batch_tokens=64", run="cut")
+    with pytest.raises(Stopped, match="step 10 of 24"):
+        train(recipe)
+    monkeypatch.setattr(Loop, "_to_device", original)
+    resumed = train(recipe)
+    assert weights_hash(whole.path, 24) == weights_hash(resumed.path, 24)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(make_recipe: Make) -> None:
+    recipe = make_recipe("optim.name=adamw", "optim.lr=9", "optim.clip=none", "optim.schedule.name=constant",
+                         "optim.schedule.warmup=0", "train.duration=200 steps")  # fmt: skip
+    original = Loop._update
+
+    def poisoned(self: Loop, nats: torch.Tensor, targets: int, scale: float) -> None:
+        if self.state.step == 5:
+            next(self.model.parameters()).grad[0, 0] = float("nan")
+        original(self, nats, targets, scale)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_update", poisoned)
+        with pytest.raises(DivergedError, match="gradient is not finite at step 6"):
+            train(recipe)
+    step = checkpoint.steps_in(recipe.run_path)[-1]
+    weights = load_file(checkpoint.folder_of(recipe.run_path, step) / "model" / "model.safetensors")
+    assert all(torch.isfinite(w).all() for w in weights.values())
+
+
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "wsd"])
+def test_the_logged_learning_rates_follow_the_schedule(make_recipe: Make, name: str) -> None:
+    recipe = make_recipe(f"optim.schedule.name={name}", "train.duration=40 steps", "optim.schedule.warmup=0.1",
+                         "optim.schedule.decay=0.5", "optim.lr=1e-3")  # fmt: skip
+    result = train(recipe)
+    rates = {e["step"]: e["lr"] / 1e-3 for e in read_metrics(result.path, "step")}
+    expected = {
+        "constant": {1: 0.2, 10: 1, 20: 1, 30: 1, 40: 1},
+        "linear": {1: 0.2, 10: 1 - 6 / 36, 20: 1 - 16 / 36, 30: 1 - 26 / 36, 40: 0},
+        "cosine": {1: 0.2, 20: 0.5 * (1 + math.cos(math.pi * 16 / 36)), 40: 0},
+        "wsd": {1: 0.2, 10: 1, 20: 1, 30: 0.5, 40: 0},
+    }[name]
+    for step, value in expected.items():
+        assert rates[step] == pytest.approx(value, abs=1e-9), step
+
+
+def test_early_stopping_keeps_the_best_and_the_last(make_recipe: Make) -> None:
+    recipe = make_recipe("train.duration=400 steps", "train.eval_every=4 steps", "train.early_stopping.patience=3",
+                         "train.early_stopping.min_delta=0.05", "optim.lr=0.02", "train.eval_tokens=512")  # fmt: skip
+    result = train(recipe)
+    evals = read_metrics(result.path, "eval")
+    assert result.metrics["steps"] < 400
+    assert result.metrics["steps"] == result.metrics["best_step"] + 3 * 4
+    best = checkpoint.folder_of(recipe.run_path, result.metrics["best_step"])
+    assert (recipe.run_path / "model").resolve() == (best / "model").resolve()
+    assert checkpoint.steps_in(recipe.run_path)[-1] == result.metrics["steps"]
+    assert len(evals) == result.metrics["steps"] // 4
+    assert train(recipe).metrics["already_finished"]
+
+
+def test_frozen_parameters_do_not_move_and_others_do(make_recipe: Make) -> None:
+    result = train(make_recipe("train.freeze=[transformer.wte*, '*.mlp.*']"))
+    first, last = (
+        load_file(checkpoint.folder_of(Path(result.path), s) / "model" / "model.safetensors") for s in (16, 24)
+    )
+    for name in first:
+        frozen = name.startswith("transformer.wte") or ".mlp." in name
+        assert torch.equal(first[name], last[name]) == frozen, name
+
+
+def test_bf16_learns_what_fp32_learns_and_fp32_enters_no_autocast(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = []
+
+    def note(context: torch.autocast) -> None:
+        if context._enabled:
+            entered.append(context.fast_dtype)
+
+    original = torch.autocast.__enter__
+    monkeypatch.setattr(torch.autocast, "__enter__", lambda self: (note(self), original(self))[1])
+    fp32 = train(make_recipe("train.precision=fp32", run="fp32"))
+    assert entered == []
+    bf16 = train(make_recipe("train.precision=bf16", run="bf16"))
+    assert torch.bfloat16 in entered
+    assert abs(fp32.metrics["valid_loss"] - bf16.metrics["valid_loss"]) < 0.02
+    weights = load_file(checkpoint.folder_of(Path(bf16.path), 24) / "model" / "model.safetensors")
+    assert {w.dtype for w in weights.values()} == {torch.float32}
+
+
+def test_tensorboard_files_hold_what_the_log_holds(make_recipe: Make) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = train(make_recipe("train.tensorboard=true"))
+    events = EventAccumulator(str(Path(result.path) / "tensorboard"))
+    events.Reload()
+    assert {"train/loss", "train/lr", "train/grad_norm", "eval/loss"} <= set(events.Tags()["scalars"])
+    logged = {e["step"]: e["loss"] for e in read_metrics(result.path, "eval")}
+    shown = {e.step: e.value for e in events.Scalars("eval/loss")}
+    assert shown == pytest.approx(logged, rel=1e-6)
+
+
+def test_the_logged_training_loss_is_the_mean_over_targets(make_recipe: Make) -> None:
+    result = train(make_recipe("train.duration=20 steps", "train.eval_every=10 steps"))
+    steps, evals = read_metrics(result.path, "step"), read_metrics(result.path, "eval")
+    assert [e["step"] for e in steps] == [1, 10, 20]
+    first = (steps[0]["loss"] + 9 * steps[1]["loss"]) / 10
+    assert evals[0]["train_loss"] == pytest.approx(first, rel=1e-6)
+    assert evals[1]["train_loss"] == pytest.approx(steps[2]["loss"], rel=1e-6)
+    assert evals[0]["train_loss"] > 1  # the true loss, not one divided by something
+
+
+def test_gradient_checkpointing_changes_nothing(make_recipe: Make) -> None:
+    plain = train(make_recipe(NO_DROPOUT, run="a"))
+    thrifty = train(make_recipe(NO_DROPOUT, "train.gradient_checkpointing=true", run="b"))
+    assert thrifty.metrics["valid_loss"] == pytest.approx(plain.metrics["valid_loss"], abs=1e-5)
+
+
+def test_isolated_documents_train_and_resume(make_recipe: Make) -> None:
+    result = train(make_recipe("objective.isolate_documents=true"))
+    assert result.metrics["valid_loss"] < math.log(1000)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_learns_the_same(make_recipe: Make) -> None:
+    plain = train(make_recipe(NO_DROPOUT, run="a"))
+    compiled = train(make_recipe(NO_DROPOUT, "train.compile=true", run="b"))
+    assert compiled.metrics["valid_loss"] == pytest.approx(plain.metrics["valid_loss"], abs=1e-3)
+
+
+def test_state_is_plain_json_and_the_log_reads_back(make_recipe: Make) -> None:
+    result = train(make_recipe())
+    folder = checkpoint.folder_of(Path(result.path), 24)
+    state = json.loads((folder / "state" / "state.json").read_text())
+    assert state["step"] == 24 and state["finished"] is True and state["tokens"] == 24 * 256
+    with (Path(result.path) / "metrics.jsonl").open("a") as log:
+        log.write('{"event": "eval", "step": 8, "loss": 1.5}\n{"event": "ev')
+    evals = read_metrics(result.path, "eval")
+    assert [e["step"] for e in evals] == [8, 16, 24] and evals[0]["loss"] == 1.5
+    assert signal.getsignal(signal.SIGTERM) is not signals._note
