@@ -240,7 +240,10 @@ def split_overrides(arguments: list[str], own: set[str]) -> tuple[list[str], lis
         word = queue.pop(0)
         name, equals, value = word.partition("=")
         key = name.replace("_", "-")
-        if not word.startswith("--") or key in own or key in ("--help", "--version"):
+        if key in own:
+            rest.append(f"{key}{equals}{value}")
+            continue
+        if not word.startswith("--") or key in ("--help", "--version"):
             rest.append(word)
             continue
         if "." not in name and key not in ROOTS:
@@ -284,8 +287,17 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"tane: {error}", file=sys.stderr, flush=True)
     if as_json:
         more = getattr(error, "result", {})
-        print(json.dumps({**more, "error": str(error), "code": error.code}, ensure_ascii=False))
+        _print_json({**more, "error": str(error), "code": error.code})
     return error.code
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file name that is no UTF-8, or a terminal that cannot show Japanese
+        text = json.dumps(value, allow_nan=False)
+    print(text, flush=True)
 
 
 def _run(arguments: list[str]) -> int:
@@ -295,7 +307,7 @@ def _run(arguments: list[str]) -> int:
     with progress.silenced(values.quiet):
         result = verb.run(values, overrides)
     if values.json and result is not None:
-        print(json.dumps(result.json(), ensure_ascii=False, allow_nan=False))
+        _print_json(result.json())
     return 0
 
 

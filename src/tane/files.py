@@ -27,7 +27,7 @@ from tane.errors import InputError, IntegrityError, LockedError, ResourceError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-TEMPORARY, TRASH, REPLACED = ".tmp-", ".trash-", ".old-"
+LEFTOVERS = TEMPORARY, TRASH, REPLACED = ".tmp-", ".trash-", ".old-"
 LACKS = {  # errno -> what our outputs lack
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -205,7 +205,7 @@ def listing(folder: Path) -> list[str]:
     """Relative paths of all files below a folder but its manifest and temporary ones."""
     found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir() or p.is_symlink())
     return sorted(
-        str(p) for p in found if str(p) != MANIFEST and not any(s.startswith((TEMPORARY, TRASH, REPLACED)) for s in p.parts)
+        str(p) for p in found if str(p) != MANIFEST and not any(s.startswith(LEFTOVERS) for s in p.parts)
     )
 
 
@@ -227,10 +227,11 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
     replacement: there the target is absent, and `sweep` puts the old folder back.
     """
     target, old = Path(target), None
-    make_folder(target.parent)
+    if target.exists() and not target.is_dir():
+        raise ResourceError(f"cannot write {target}: a file stands where a folder is due", "choose another name")
+    temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
+    make_folder(temporary)
     with writing(target):
-        temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
-        temporary.mkdir()
         try:
             failpoint("publish.before_write")
             meta = write(temporary) or {}
@@ -242,7 +243,7 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
             failpoint("publish.before_manifest")
             (temporary / MANIFEST).write_text(manifest.text(), encoding="utf-8")
             sync(temporary / MANIFEST)
-            for folder in {(temporary / name).parent for name in names} | {temporary}:
+            for folder in (temporary, *(p for p in temporary.rglob("*") if p.is_dir())):
                 sync(folder)
             failpoint("publish.before_rename")
             if target.exists():
@@ -283,8 +284,7 @@ def sweep(parent: Path) -> list[str]:
 
     A folder that was set aside and whose successor did not come is put back.
     """
-    names = (TEMPORARY, TRASH, REPLACED)
-    left = [p for p in parent.glob(".*") if p.name.startswith(names)] if parent.is_dir() else []
+    left = [p for p in parent.glob(".*") if p.name.startswith(LEFTOVERS)] if parent.is_dir() else []
     for path in left:
         owner = parent / path.name.removeprefix(REPLACED).rsplit("-", 2)[0]
         if path.name.startswith(REPLACED) and not owner.exists():
@@ -314,7 +314,8 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by {owner}", "wait for it, stop it, or choose another folder"
             ) from None
         except OSError as error:
-            raise ResourceError(f"{folder} cannot be locked: {error.strerror}", "choose a folder on a local disk") from error
+            remedy = "choose a folder on a local disk"
+            raise ResourceError(f"{folder} cannot be locked: {error.strerror}", remedy) from error
         with writing(folder):
             os.ftruncate(handle, 0)
             start = time.strftime("%Y-%m-%d %H:%M:%S")

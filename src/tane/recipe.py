@@ -38,6 +38,7 @@ from tane.text import corpus as text
 from tane.tokens import shards
 from tane.tokens import tokenizer as pieces
 from tane.train import resume, run
+from tane.train.loop import Plan
 from tane.train.run import TrainSettings
 from tane.types import Result
 
@@ -239,6 +240,8 @@ def train(
     "fast" compares sizes only. strict: a damaged checkpoint is an error, not a reason to fall back.
     """
     run_dir, full = recipe.run_path, verify == "full"
+    if recipe.data_path.resolve() == run_dir.resolve():
+        raise InputError(f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}")
     with signals.caught(), files.locked(run_dir):
         files.sweep(run_dir)
         files.sweep(run_dir / "checkpoints")
@@ -258,9 +261,15 @@ def train(
         rules = recipe.rules()
         match = {name: value for name, value in recipe.flat().items() if rules[name] == "match"}
         fingerprints = {"data": data.fingerprint, "settings": files.digest(match)}
+
+        def record(plan: Plan) -> None:
+            # a warm-up that is a fraction would change its length, and so the past, when the run is made longer
+            fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
+            resume.write(run_dir, requested, {**recipe.flat(), **fixed})
+
         metrics = run.fit(
             recipe.sections(), recipe.data_path, run_dir, fingerprints, old.sections() if old else None,
-            full=full, strict=strict, settled=lambda: resume.write(run_dir, requested, recipe.flat()),
+            settled=record, full=full, strict=strict,
         )  # fmt: skip
     if metrics["already_finished"]:
         progress.say(f"{run_dir} is finished ({metrics['steps']:,} steps); a longer --train.duration goes on")

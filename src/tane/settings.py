@@ -233,6 +233,13 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def _text(self, value: str) -> yaml.ScalarNode:  # the signs that PyYAML folds away without these quotes
+        style = '"' if any(sign in value for sign in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _Dumper._text)
+
 
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (

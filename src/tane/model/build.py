@@ -139,7 +139,7 @@ def build_model(settings: ModelSettings, auto_model: str, block_size: int, vocab
         config = build_config(settings, block_size, vocabulary)
         torch.manual_seed(key(seed, "init"))
         try:
-            model = auto.from_config(config, attn_implementation="sdpa")
+            model = auto.from_config(config)
         except Exception as error:
             raise InputError(f"model.config: {_first_line(error)}") from None
     longest = positions(model)
@@ -195,7 +195,7 @@ def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCaus
         with hushed():
             model, notes = getattr(transformers, auto_model).from_pretrained(
                 str(folder), use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
-                attn_implementation="sdpa", output_loading_info=True,
+                output_loading_info=True,
             )  # fmt: skip
     except Exception as error:  # whatever a foreign folder provokes, it is the folder's fault
         raise InputError(f"{folder}: the model cannot be read: {_first_line(error)}") from None

@@ -45,6 +45,7 @@ _ANY = (
 
 
 _TAME = ("手ぶくろ", "ぼうし", "屋根", "庭", "公園", "田んぼ", "道", "朝顔", "ひまわり")
+"""What stands only where people live: no scenery for the animals of the forest."""
 
 
 _OFTEN = {"季節": 3, "一日": 2}
@@ -83,7 +84,13 @@ class FactDeck:
 
 
 class Teller:
-    """Tells one story; see the module's header."""
+    """Tells one story; see the module's header.
+
+    Slots that every plot of everyday life can use, once `cast` has run:
+        {H} hero, {F} friend, {P} parent, {G} grandparent, {A} another of the family, {T} teacher;
+        {Hは} the hero as topic, {Hme} as the hero says "I", {Hcall} as others call the hero, {Hname} bare;
+        {S} season, {M} month, {D} weekday; {day}, {holiday}, {schoolday} a day to begin with.
+    """
 
     def __init__(self, rng: Random, season: str, polite: bool, deck: FactDeck) -> None:
         self.rng = rng
@@ -106,7 +113,7 @@ class Teller:
         return self.rng.random() < share
 
     def put(self, **slots: str) -> None:
-        """Sets slots for the templates to come; `Xは` goes along with every slot `X` that is a person."""
+        """Sets slots for the templates to come."""
         self.slots.update(slots)
 
     def text(self, template: str, style: str | None = None) -> str:

@@ -177,7 +177,7 @@ def usable_step(run_dir: Path, old: Plan | None, new: Plan, optim: OptimSettings
 
 def fit(
     sections: Sections, data_dir: Path, run_dir: Path, fingerprints: dict[str, str], old: Sections | None,
-    *, settled: Callable[[], None], full: bool = True, strict: bool = False,
+    *, settled: Callable[[Plan], None], full: bool = True, strict: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Train or go on training in `run_dir`, whose lock the caller holds. Returns the run's metrics.
 
@@ -206,7 +206,7 @@ def fit(
         state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
         if state.finished and (state.evaluated_step == state.step or built.valid_blocks is None):
             return _metrics(run_dir, state, None, already=True)
-        settled()
+        settled(plan)
         _check_space(run_dir, parts, plan)
         tracker = Tracker(run_dir, tensorboard=train.tensorboard, total=plan.total, step=state.step)
         parameters = sum(p.numel() for p in model.parameters())

@@ -16,6 +16,7 @@ from tane.sample.plots import (
     pets,
     school,
     town,
+    walks,
 )
 from tane.sample.teller import Plot
 
@@ -30,6 +31,7 @@ _MODULES = (
     pets,
     nature,
     outings,
+    walks,
     animals,
     forest,
     knowledge,

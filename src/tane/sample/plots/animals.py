@@ -1,4 +1,7 @@
-"""Plots among the animals of the forest: help, a race, a strange sound, the moon, a birthday."""
+"""Plots among the animals of the forest: help, a race, a strange sound, the moon, a birthday.
+
+An animal helps by what its kind does best; those that sleep through the winter are not met in it.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""Plots of the family: a baby, New Year, grandparents, letters."""
+"""Plots of the family: a baby, New Year, grandparents, letters.
+
+People keep their words of kinship (お母さん, おばあさん); a letter comes from the one it was sent to.
+"""
 
 from __future__ import annotations
 
 from tane.sample import world
-from tane.sample.plots.common import happy
+from tane.sample.plots.endings import happy
 from tane.sample.teller import Teller, plot
 
 

@@ -1,4 +1,7 @@
-"""Plots of the forest in winter and spring: getting ready, sharing, waking up."""
+"""Plots of the forest in winter and spring: getting ready, sharing, waking up.
+
+The turns of the year as the animals live them, with the facts of the seasons on the way.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def before_winter(t: Teller) -> None:
         "{Hkind}の好きな{Hfood}は、まだ少ししか[ない:た]",
     )
     t.say(
-        "りすは、どんぐりを土の中に[かくす:た]",
+        *(("りすは、どんぐりを土の中に[かくす:た]",) if t.slots["Hkind"] != "りす" else ()),
         "くまは、冬の間ねむるために、たくさん[食べる:た]",
         "つばめは、あたたかい南の国へ飛んで[いく:た]",
         "小さなありたちも、食べ物を運んで[いる:た]",
@@ -38,7 +41,7 @@ def before_winter(t: Teller) -> None:
         "「冬には、雪が降って、食べ物がなくなるよ。」と{H}が[言う:た]",
         "{Fは}、「いっしょに集めよう。」と[言う:た]",
         "「{F}の食べ物は、もうあるの。」と{H}が[聞く:た]",
-        "二人は、(日が西にしずむまで|空が赤くなるまで)[働く:た]",
+        "そこで、二人は、(日が西にしずむまで|空が赤くなるまで)[働く:た]",
     )
     t.say("やがて、空から白い雪が[降る:た]", "とうとう、寒い冬が[来る:た]", "はく息が白くなる朝が[来る:た]")
     t.say(
@@ -126,7 +129,7 @@ def waking(t: Teller) -> None:
         "南の国から、つばめが帰って[くる:た]",
     )
     t.say(
-        "「{F}も、もう起きたかな。」と{Hは}[考える:た]",
+        "「{FK}も、もう起きたかな。」と{Hは}[考える:た]",
         "{Hは}、{FK}の家へ[行く:た]",
         "そこへ、{FK}が走って[来る:た]",
     )

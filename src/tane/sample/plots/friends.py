@@ -1,4 +1,7 @@
-"""Plots between children: a newcomer or a move, a quarrel, a book from the library."""
+"""Plots between children: a newcomer or a move, a quarrel, a book from the library.
+
+Two children, and how they come together: shy beginnings, an excuse, a shared interest.
+"""
 
 from __future__ import annotations
 

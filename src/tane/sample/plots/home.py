@@ -1,9 +1,12 @@
-"""Plots at home: cooking, birthdays, colds, cleaning."""
+"""Plots at home: cooking, birthdays, colds, cleaning.
+
+Each is a day with a cause, a middle and an end; what a box or a dish is like stays so to the end.
+"""
 
 from __future__ import annotations
 
 from tane.sample import world
-from tane.sample.plots.common import happy
+from tane.sample.plots.endings import happy
 from tane.sample.teller import Teller, plot
 
 

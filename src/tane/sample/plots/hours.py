@@ -1,4 +1,7 @@
-"""Plots of night and morning: no sleep, a dream, a late start."""
+"""Plots of night and morning: no sleep, a dream, a late start.
+
+The sun rises in the east at the end of a night, as the facts of the corpus have it.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,7 @@ def overslept(t: Teller) -> None:
     t.say(
         "{schoolday}、{Hは}朝ねぼうを[する:た]",
         "{schoolday}、{H}が目をさますと、もう七時半[だ:た]",
-        "{schoolday}、「もう八時よ。」という{P}の声が[聞こえる:た]",
+        "{schoolday}、「もう八時だよ。」という{P}の声が[聞こえる:た]",
     )
     t.say(
         "時計を見て、{Hは}とび[上がる:た]",

@@ -81,16 +81,20 @@ def told(t: Teller, facts: list[Fact]) -> Iterator[Fact]:
             yield fact
 
 
+def _unquoted(text: str) -> str:
+    """The text without its quotation marks, fit to stand inside others."""
+    return text.replace("「", "").replace("」", "")
+
+
 def spoken(t: Teller, fact: Fact, style: str) -> str:
     """One wording of the fact as somebody says it; quotation marks inside the speech are dropped."""
-    return t.text(t.pick(fact.lines), style).replace("「", "").replace("」", "")
+    return _unquoted(t.text(t.pick(fact.lines), style))
 
 
 def asked(t: Teller, fact: Fact, style: str, answer_style: str) -> tuple[str, str]:
     """A question about the fact and its answer."""
     question, answer = t.pick(fact.asks)
-    q, a = t.text(question, style), t.text(answer, answer_style)
-    return tuple(x.replace("「", "").replace("」", "") for x in (q, a))
+    return _unquoted(t.text(question, style)), _unquoted(t.text(answer, answer_style))
 
 
 def state(t: Teller, fact: Fact, joined: bool = True) -> None:
@@ -249,7 +253,7 @@ def riddle(t: Teller) -> None:
             "{Hは}、すぐに「{key}。」と[答える:た]",
             "しばらく考えて、{Hは}「{key}だね。」と[言う:た]",
         )
-        fact = [f for f in t.deck.facts if f.key == key]
+        fact = [f for f in t.deck.facts if key in (f.key, f.word)]
         if fact:
             state(t, t.pick(fact), joined=False)
     t.say(

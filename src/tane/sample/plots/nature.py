@@ -1,4 +1,7 @@
-"""Plots through the seasons: plants, insects, swallows, the wind."""
+"""Plots through the seasons: plants, insects, swallows, the wind.
+
+Seeds are sown in spring and bear in summer, bulbs are set in autumn and flower in spring.
+"""
 
 from __future__ import annotations
 
@@ -282,7 +285,7 @@ def wind(t: Teller) -> None:
     t.say(
         "すると、{H}の{hat}が、風で飛んで[いく:た]",
         "{place}で、{H}の{hat}が風に飛ばされて[しまう:た]",
-        "急に強い風がふいて、{hat}が空へ飛んで[いく:た]",
+        "あっという間に、{H}の{hat}が空へ飛んで[いく:た]",
     )
     t.say(
         "{hat}は、鳥のように高く[飛ぶ:た]",

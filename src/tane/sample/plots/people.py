@@ -1,11 +1,14 @@
-"""Plots with people of the town: a bicycle, small kindnesses, people at work."""
+"""Plots with people of the town: a bicycle, small kindnesses, people at work.
+
+The work that is shown is a row of the table of jobs, in the same words.
+"""
 
 from __future__ import annotations
 
 from tane.sample import world
 from tane.sample.fact_tables import JOBS
 from tane.sample.grammar import conjugate
-from tane.sample.plots.common import happy
+from tane.sample.plots.endings import happy
 from tane.sample.teller import Teller, plot
 
 
@@ -64,8 +67,9 @@ def seat(t: Teller) -> None:
     """The hero gives up a seat."""
     t.put(
         ride=t.pick(("電車", "バス")),
-        go=t.pick(("図書館", "動物園", "町の病院", "大きな本屋", "プール", "音楽会")),
+        go=t.pick(("図書館", "動物園", "大きな本屋", "プール", "音楽会")),
     )
+    t.put(stop="駅" if t.slots["ride"] == "電車" else "バスてい")
     t.say(
         "{holiday}、{Hは}{P}と{ride}に[乗る:た]",
         "{holiday}、{Hは}{P}と{ride}に乗って、{go}へ[行く:た]",
@@ -78,7 +82,7 @@ def seat(t: Teller) -> None:
         "まどの外には、(家|畑|川|山)が次々と[見える:た]",
     )
     t.say(
-        "次の所で、つえを持ったおばあさんが[乗る:た]",
+        "次の{stop}で、つえを持ったおばあさんが[乗る:た]",
         "とちゅうから、重い荷物を持ったおじいさんが[乗る:た]",
         "小さな子をだいた女の人が、{H}の前に[立つ:た]",
         "おなかの大きな女の人が乗って[くる:た]",

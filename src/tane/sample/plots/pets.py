@@ -1,4 +1,7 @@
-"""Plots of pets: one is lost, one is found, the day of one."""
+"""Plots of pets: one is lost, one is found, the day of one.
+
+The kind, the name and the look of an animal hold through the story: a クロ is black, a dog barks.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from tane.sample.teller import Teller, plot
 def lost_pet(t: Teller) -> None:
     """A pet is away and comes back; a dog stays a dog."""
     kind = t.pick(("犬", "猫", "うさぎ"))
-    names, sound, food = world.PETS[kind]
+    _, sound, food = world.PETS[kind]
+    look = t.pick(world.PET_LOOKS[kind])
     t.put(
         kind=kind,
-        N=t.pick(names),
+        N=t.pick(world.pet_names(kind, look)),
         food=food,
         sound=sound,
-        look=t.pick(world.PET_LOOKS[kind]),
+        look=look,
         where=t.pick(
             {
                 "犬": ("公園の木の下", "川のそば", "{F}の家の庭", "学校の門の前", "肉屋の前"),
@@ -96,10 +100,11 @@ def kitten(t: Teller) -> None:
     """A small animal without a home is found."""
     kind = t.pick(("子犬", "子猫"))
     dog = kind == "子犬"
+    look = t.pick(("白い", "黒い", "茶色の"))
     t.put(
         kind=kind,
-        N=t.pick(world.PETS["犬" if dog else "猫"][0]),
-        look=t.pick(("白い", "黒い", "茶色の")),
+        N=t.pick(world.pet_names("犬" if dog else "猫", look)),
+        look=look,
         cry="ワン" if dog else "ミー",
         box=t.pick(("木の箱", "紙の箱", "古い箱")),
         col=t.pick(world.BRIGHT),
@@ -111,8 +116,8 @@ def kitten(t: Teller) -> None:
     )
     t.say(
         "{box}の中に、{look}{kind}が一匹[いる:た]",
-        "それは、生まれたばかりの{look}{kind}[だ:た]",
-        "{look}{kind}が、{H}の顔を見て「{cry}。」と[鳴く:た]",
+        "{box}の中にいたのは、生まれたばかりの{look}{kind}[だ:た]",
+        "{box}をのぞくと、{look}{kind}が「{cry}。」と[鳴く:た]",
     )
     t.scene(0.3)
     t.say(
@@ -160,13 +165,14 @@ def kitten(t: Teller) -> None:
 def pet_day(t: Teller) -> None:
     """A day of a dog or a cat, told about the pet."""
     kind = t.pick(("犬", "猫"))
-    names, sound, food = world.PETS[kind]
-    t.name("N", t.pick(names))
+    _, sound, food = world.PETS[kind]
+    look = t.pick(world.PET_LOOKS[kind])
+    t.name("N", t.pick(world.pet_names(kind, look)))
     t.put(
         kind=kind,
         sound=sound,
         food=food,
-        look=t.pick(world.PET_LOOKS[kind]),
+        look=look,
         nap=t.pick(("庭のすみ", "げんかん", "まどのそば", "木の下", "ソファの上")),
     )
     t.say(

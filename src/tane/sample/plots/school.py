@@ -1,8 +1,11 @@
-"""Plots at school: tests, trips, sports day, music, swimming."""
+"""Plots at school: tests, trips, sports day, music, swimming.
+
+They stay out of the holidays (`school_month`) and show at each place only what is to be seen there.
+"""
 
 from __future__ import annotations
 
-from tane.sample.plots.common import happy
+from tane.sample.plots.endings import happy
 from tane.sample.teller import Teller, plot
 
 _SUBJECTS = ("国語", "算数", "理科", "社会", "漢字", "音楽")
@@ -306,7 +309,7 @@ def swimming(t: Teller) -> None:
     t.say(
         "{Hは}、水に顔をつけるのが[こわい:た]",
         "プールの水は、(冷たくて|青く光って)、気持ちが[いい:た]",
-        "{Fは}、魚のように(上手に|速く)[泳ぐ:た]",
+        "友だちの{Fは}、魚のように(上手に|速く)[泳ぐ:た]",
         "{Hは}、{F}のように泳ぎたいと[思う:た]",
     )
     t.say(

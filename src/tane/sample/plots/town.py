@@ -1,4 +1,7 @@
-"""Plots in the town: lost things, rain, errands."""
+"""Plots in the town: lost things, rain, errands.
+
+A lost thing keeps its colour and is found where it was left; a shop sells what it sells in the facts.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""Run two or more sides in turn (A B A B ...) and write medians with their spread.
+
+A side is a command whose last line on stdout is a JSON object with the figure to compare. Taking turns lets slow
+moments of the machine hit all sides alike; the ratio is taken round by round. Peak memory is the system's own
+account of each finished process. Results are appended to benchmarks/results/DATE-MACHINE.md and .json.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass
+class Side:
+    """One competitor: `command` prints JSON with `figure`; `prepare` lines are run before each round, untimed."""
+
+    name: str
+    command: list[str]
+    figure: str
+    extra: tuple[str, ...] = ()  # further keys of its JSON to keep
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self) -> None:
+        start = time.perf_counter()
+        process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        out, err = process.communicate()
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            sys.exit(f"{self.name} failed ({process.returncode}): {' '.join(self.command)}\n{err[-2000:]}")
+        values = json.loads(out.strip().splitlines()[-1])
+        kept = {k: values.get(k) for k in (self.figure, *self.extra)}
+        self.runs.append({**kept, "wall_seconds": round(seconds, 2)})
+
+    def values(self) -> list[float]:
+        return [float(r[self.figure]) for r in self.runs]
+
+
+def interleave(title: str, sides: list[Side], rounds: int, notes: str = "") -> dict[str, Any]:
+    """Run every side once a round; print and return the table. Ratios are to the last side."""
+    for number in range(rounds):
+        for side in sides:
+            side.run()
+            print(f"  round {number + 1}/{rounds}  {side.name}: {side.values()[-1]:,.4g}", file=sys.stderr, flush=True)
+    base = sides[-1].values()
+    rows = []
+    for side in sides:
+        values = side.values()
+        ratios = [a / b for a, b in zip(values, base, strict=True)]
+        rows.append(
+            {
+                "side": side.name, "figure": side.figure, "median": statistics.median(values), "min": min(values),
+                "max": max(values), "ratio": statistics.median(ratios), "ratio_min": min(ratios),
+                "ratio_max": max(ratios), "runs": side.runs, "command": side.command,
+            }
+        )  # fmt: skip
+    return {"title": title, "rounds": rounds, "notes": notes, "rows": rows}
+
+
+def machine() -> str:
+    """A short name of this machine's processor and cores, without its host name."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def versions() -> str:
+    import torch
+    import transformers
+
+    return f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
+
+
+def table(result: dict[str, Any]) -> str:
+    if "markdown" in result:
+        return "\n".join([f"## {result['title']}", "", result["notes"], "", *result["markdown"], ""])
+    last = result["rows"][-1]["side"]
+    lines = [f"## {result['title']}", "", f"{result['rounds']} rounds, sides in turn. {result['notes']}".strip(), ""]
+    lines += [f"| side | figure | median | min to max | ratio to {last} (min to max) |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['side']} | {row['figure']} | {row['median']:,.4g} | {row['min']:,.4g} to {row['max']:,.4g} "
+            f"| {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def write(results: list[dict[str, Any]], command: str) -> Path:
+    """Append the results to today's page of this machine, and the raw figures beside it."""
+    RESULTS.mkdir(exist_ok=True)
+    slug = "".join(c if c.isalnum() else "-" for c in machine().lower()).strip("-")
+    page = RESULTS / f"{datetime.date.today().isoformat()}-{slug}.md"
+    head = f"# Benchmarks, {datetime.date.today().isoformat()}\n\n{machine()}; {versions()}\n"
+    before = page.read_text(encoding="utf-8") if page.exists() else head
+    text = "\n".join([before, f"`{command}`\n", *(table(r) for r in results)])
+    page.write_text(text, encoding="utf-8")
+    raw = page.with_suffix(".json")
+    old = json.loads(raw.read_text(encoding="utf-8")) if raw.exists() else []
+    raw.write_text(json.dumps(old + results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return page
