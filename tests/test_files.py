@@ -377,10 +377,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON, max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
-    try:
-        found = files.digest(value)
-    except UnicodeEncodeError:
-        return  # a lone surrogate is no text
+    found = files.digest(value)
     assert found == files.digest(dict(reversed(list(value.items())))) == files.digest(json.loads(json.dumps(value)))
     assert found != files.digest({**value, "one more": 1})
 

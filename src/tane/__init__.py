@@ -25,7 +25,7 @@ _PUBLIC = {
     "verify": "tane.use.verify",
     "load_tokenizer": "tane.tokens.tokenizer",
     "BlockDataset": "tane.tokens.stream",
-    "read_metrics": "tane.train.tracker",
+    "read_metrics": "tane.training.tracker",
     "plot_loss": "tane.use.plots",
     "Result": "tane.types",
     "TaneError": "tane.errors",

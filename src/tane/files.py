@@ -227,7 +227,7 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
     replacement: there the target is absent, and `sweep` puts the old folder back.
     """
     target, old = Path(target), None
-    if target.exists() and not target.is_dir():
+    if os.path.lexists(target) and not os.path.isdir(target):
         raise ResourceError(f"cannot write {target}: a file stands where a folder is due", "choose another name")
     temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
     make_folder(temporary)
@@ -260,7 +260,7 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
                 os.rename(old, target)
             raise
         if old is not None:
-            delete(old)
+            shutil.rmtree(retire(old), ignore_errors=True)
     return manifest
 
 

@@ -37,9 +37,9 @@ from tane.settings import (
 from tane.text import corpus as text
 from tane.tokens import shards
 from tane.tokens import tokenizer as pieces
-from tane.train import resume, run
-from tane.train.loop import Plan
-from tane.train.run import TrainSettings
+from tane.training import resume, run
+from tane.training.loop import Plan
+from tane.training.run import TrainSettings
 from tane.types import Result
 
 Objective = part("objectives", "causal")

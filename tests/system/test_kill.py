@@ -12,8 +12,8 @@ import pytest
 
 from tane.recipe import Recipe, prepare
 from tane.settings import dump_yaml
-from tane.train import checkpoint
-from tests.train.conftest import settings, weights_hash
+from tane.training import checkpoint
+from tests.training.conftest import settings, weights_hash
 
 STEPS = 60
 

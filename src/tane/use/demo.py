@@ -14,7 +14,7 @@ from typing import Any
 from tane import progress
 from tane.recipe import Recipe, train
 from tane.text.corpus import Corpus
-from tane.train.tracker import read_metrics
+from tane.training.tracker import read_metrics
 from tane.types import Result
 from tane.use.predict import generate
 

@@ -23,7 +23,7 @@ from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.loss import Loss
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.tokens.tokenizer import Encoder
-from tane.train.runtime import Runtime, choose_device
+from tane.training.runtime import Runtime, choose_device
 from tane.types import IGNORE, Batch, Result
 
 BATCH_TOKENS = 8192
@@ -78,7 +78,7 @@ def _text_settings(
     folder: Path, data: list[str], unit: str | None, normalize: str | None, encoding: str
 ) -> CorpusSettings:
     from tane.settings import read_yaml
-    from tane.train.resume import RESOLVED
+    from tane.training.resume import RESOLVED
 
     own: dict[str, Any] = {}
     for parent in folder.resolve().parents:

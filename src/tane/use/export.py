@@ -22,8 +22,8 @@ from tane.settings import dump_yaml, read_yaml
 from tane.text.corpus import Corpus
 from tane.tokens.shards import SPLITS, Shards
 from tane.tokens.tokenizer import Encoder
-from tane.train.resume import RESOLVED
-from tane.train.tracker import LOG, read_metrics
+from tane.training.resume import RESOLVED
+from tane.training.tracker import LOG, read_metrics
 from tane.types import Result
 
 PARITY_DOCUMENTS = 200  # documents of each split whose ids are compared

@@ -15,7 +15,7 @@ from tane.model.build import build_config, build_model
 from tane.settings import Duration
 from tane.text.corpus import input_state
 from tane.tokens.shards import Shards
-from tane.train import run, runtime
+from tane.training import run, runtime
 from tane.types import Result, Vocabulary
 
 if TYPE_CHECKING:

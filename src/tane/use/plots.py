@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tane.errors import InputError
-from tane.train.tracker import LOG, read_metrics
+from tane.training.tracker import LOG, read_metrics
 
 
 def plot_loss(run_dir: str | Path, path: str | Path | None = None) -> Any:

@@ -17,7 +17,7 @@ from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
 from tane.tokens.order import key
 from tane.tokens.tokenizer import Encoder
-from tane.train.runtime import choose_device
+from tane.training.runtime import choose_device
 from tane.types import Result
 
 

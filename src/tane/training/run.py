@@ -23,9 +23,9 @@ from tane.optim.groups import OptimSettings
 from tane.settings import AnyDuration, Duration, Settings, Share, option
 from tane.tokens.shards import Shards
 from tane.tokens.tokenizer import load_tokenizer
-from tane.train import checkpoint, resume, runtime
-from tane.train.loop import Loop, Plan
-from tane.train.tracker import LOG, Tracker
+from tane.training import checkpoint, resume, runtime
+from tane.training.loop import Loop, Plan
+from tane.training.tracker import LOG, Tracker
 from tane.types import TrainState, Vocabulary
 
 

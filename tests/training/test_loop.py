@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from tane import signals
 from tane.errors import DivergedError, Stopped
 from tane.recipe import Recipe, train
-from tane.train import checkpoint, run
-from tane.train.loop import Loop, validation_loss
-from tane.train.runtime import Runtime
-from tane.train.tracker import read_metrics
+from tane.training import checkpoint, run
+from tane.training.loop import Loop, validation_loss
+from tane.training.runtime import Runtime
+from tane.training.tracker import read_metrics
 from tane.types import TrainState
 
 from .conftest import weights_hash

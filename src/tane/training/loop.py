@@ -22,9 +22,9 @@ from tane.model.loss import Loss
 from tane.optim.groups import OptimSettings
 from tane.tokens.blocks import Blocks
 from tane.tokens.order import global_batch, key
-from tane.train import checkpoint
-from tane.train.runtime import Runtime
-from tane.train.tracker import Tracker
+from tane.training import checkpoint
+from tane.training.runtime import Runtime
+from tane.training.tracker import Tracker
 from tane.types import Batch, TrainState, Vocabulary
 
 LOG_EVERY = 10  # steps between two lines of the log

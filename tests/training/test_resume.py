@@ -10,8 +10,8 @@ import yaml
 from tane.errors import InputError, IntegrityError, ResourceError
 from tane.recipe import Recipe, prepare, train
 from tane.settings import leaves
-from tane.train import checkpoint, resume
-from tane.train.tracker import read_metrics
+from tane.training import checkpoint, resume
+from tane.training.tracker import read_metrics
 
 from .conftest import settings, weights_hash
 
@@ -36,7 +36,7 @@ def test_everything_auto_is_written_down_and_reused(make_recipe: Make) -> None:
     values = yaml.safe_load((run / resume.RESOLVED).read_text())
     values["train"]["precision"] = "fp32"  # as if it had been decided so at the first start
     (run / resume.RESOLVED).write_text(yaml.safe_dump(values))
-    from tane.train.resume import settle
+    from tane.training.resume import settle
 
     recipe = make_recipe("train.precision=auto", "train.threads=auto")
     final, changed = settle(run, recipe.flat(), recipe.rules())
