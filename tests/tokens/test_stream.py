@@ -19,7 +19,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.utils.data import DataLoader
 
 from tane.errors import InputError
-from tane.tokens.stream import BlockDataset, _share
+from tane.tokens.stream import BlockDataset
+from tane.tokens.turns import share
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
@@ -460,7 +461,7 @@ def test_resume_of_a_loader_gives_the_remaining_batches(workers, persistent):
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 40))
 def test_shares_of_workers_add_up(workers, batch_size, seen):
-    shares = [_share(seen * batch_size, batch_size, worker, workers) for worker in range(workers)]
+    shares = [share(seen * batch_size, batch_size, worker, workers) for worker in range(workers)]
     assert sorted(part for part, _ in shares) == list(range(workers))
     assert sum(skip for _, skip in shares) == seen * batch_size
     for j in range(seen, seen + workers):  # the next batches come from the parts that would have given them

@@ -11,9 +11,7 @@ way but do not divide it, and one is mostly enough.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import multiprocessing
 import os
 import sys
 import warnings
@@ -29,6 +27,7 @@ import torch.utils.data
 from tane.errors import InputError
 from tane.text.encoding import Decoder
 from tane.text.raw import Raw, require_regular
+from tane.tokens.turns import Turns, owner, require, share
 from tane.types import IGNORE
 
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 512, 1 << 18  # of one call to the tokenizer
@@ -75,24 +74,24 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
         super().__init__()
         for name, value, least in ("block_size", block_size, 1), ("shuffle_buffer", shuffle_buffer, 0):
             whole = isinstance(value, int) and not isinstance(value, bool)
-            _require(whole and value >= least, f"{name}={value!r}", f"give a whole number from {least} on")
-        _require(labels in ("next", "same"), f"labels={labels!r}", 'write "next", or "same" for HF models')
-        _require(isinstance(seed, int), f"seed={seed!r}", "give a whole number")
+            require(whole and value >= least, f"{name}={value!r}", f"give a whole number from {least} on")
+        require(labels in ("next", "same"), f"labels={labels!r}", 'write "next", or "same" for HF models')
+        require(isinstance(seed, int), f"seed={seed!r}", "give a whole number")
         encodes = hasattr(tokenizer, "encode") and not isinstance(tokenizer, str)
-        _require(encodes, f"{tokenizer!r} is no tokenizer", "load it: tane.load_tokenizer(...)")
+        require(encodes, f"{tokenizer!r} is no tokenizer", "load it: tane.load_tokenizer(...)")
         ranked = world_size is None if rank is None else 0 <= rank < (world_size or 0)
-        _require(ranked, f"rank={rank}, world_size={world_size}", "give both, rank < world_size, or none")
+        require(ranked, f"rank={rank}, world_size={world_size}", "give both, rank < world_size, or none")
         _check_texts(texts)
         self.tokenizer, self.texts, self.block_size, self.labels = tokenizer, texts, block_size, labels
         self.drop_last, self.shuffle_buffer, self.seed, self.even = drop_last, shuffle_buffer, seed, even
         self.eos = getattr(tokenizer, "eos_token_id", None) if eos else None
         lacks = f"eos=True, but this {type(tokenizer).__name__} has no eos_token_id"
-        _require(not eos or self.eos is not None, lacks, "set its eos_token to a token that it has")
+        require(not eos or self.eos is not None, lacks, "set its eos_token to a token that it has")
         self.given_ranks = None if rank is None or world_size is None else (rank, world_size)
         self._maker: tuple[int, ...] = ()  # where this was pickled: process id, rank, world size
         self._position: dict[str, int] = {}  # of the latest iteration in this process: turn, epoch, blocks
         self._had_texts = False
-        self._turns = _Turns()
+        self._turns = Turns()
 
     @classmethod
     def from_texts(cls, tokenizer: Any, texts: Any, block_size: int, **options: Any) -> BlockDataset:
@@ -111,7 +110,7 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         turn, epoch, blocks, batch_size = self._turns.take()
-        part, skip = _share(blocks, batch_size, worker, workers)
+        part, skip = share(blocks, batch_size, worker, workers)
         self._position = {"turn": turn, "epoch": epoch, "blocks": skip}
         return self._run(self._position, part, workers, skip)
 
@@ -177,7 +176,7 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
                 texts, length = [], 0
         yield texts
         again = "let the function open its source anew at each call"
-        _require(count or not self._had_texts, "the texts were gone when they were read once more", again)
+        require(count or not self._had_texts, "the texts were gone when they were read once more", again)
         self._had_texts = count > 0
 
     def _item(self, ids: list[int]) -> Item:
@@ -236,13 +235,13 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
         """
         settings, known = self._settings(), {"epoch", "blocks", "batch_size", *SETTINGS}
         complete = {"epoch", "blocks"} <= set(state) <= known
-        _require(complete, f"a state with the keys {sorted(state)}", 'give {"epoch": 0, "blocks": 120, ...}')
+        require(complete, f"a state with the keys {sorted(state)}", 'give {"epoch": 0, "blocks": 120, ...}')
         other = {name: state[name] for name in settings if state.get(name, settings[name]) != settings[name]}
         remedy = "make the dataset with the same settings, on as many ranks"
-        _require(not other, f"the position was saved with {other}, this dataset has {settings}", remedy)
+        require(not other, f"the position was saved with {other}, this dataset has {settings}", remedy)
         epoch, blocks, size = (int(state.get(key, 0)) for key in ("epoch", "blocks", "batch_size"))
         valid, remedy = min(epoch, blocks, size) >= 0, "blocks is the number of batches x batch_size"
-        _require(valid and not (size and blocks % size), f"{dict(state)} is no position", remedy)
+        require(valid and not (size and blocks % size), f"{dict(state)} is no position", remedy)
         self._turns.restart(epoch, blocks, size)
 
     def _settings(self) -> dict[str, Any]:
@@ -254,7 +253,7 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
             return self.given_ranks or (0, 1)
         if _distributed():
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
-        if self._maker and torch.utils.data.get_worker_info() and self._maker[0] == _owner():
+        if self._maker and torch.utils.data.get_worker_info() and self._maker[0] == owner():
             return self._maker[1], self._maker[2]  # a spawned worker has no process group, its maker had
         if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
             return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -270,67 +269,6 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
         names = ("block_size", "labels", "drop_last", "shuffle_buffer", "seed")
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"BlockDataset({type(self.tokenizer).__name__}, {texts}, {shown})"
-
-
-class _Turns:
-    """Which epoch an iteration reads: agreed on without a lock by all worker processes of one loader.
-
-    A loader's process does not see its workers call iter(), and they may be born anew each time; so its
-    iterations ("turns") are counted in shared memory. A row for each process that owns a loader holds its id,
-    the turn from which `restart` counts, that one's epoch, blocks and batch size, then marks of the latest
-    turns. The first worker of a turn adds its mark, others find it; those that race write the same 8 bytes.
-    """
-
-    ROWS, HEAD, MARKS, BITS = 256, 5, 8, 24
-
-    def __init__(self) -> None:
-        self.start = (0, 0, 0)
-        self.begun: dict[int, int] = {}  # worker id (-1: none) -> iterations begun in this process
-        self.__setstate__({"table": torch.zeros(self.ROWS, self.HEAD + self.MARKS, dtype=torch.int64)})
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        with contextlib.suppress(RuntimeError):  # without shared memory there are no worker processes either
-            self.table: torch.Tensor = state["table"].share_memory_()
-
-    def row(self) -> torch.Tensor:
-        owner = _owner()
-        row = self.table[owner % self.ROWS]
-        if row[0] != owner:  # in a new process, such as a rank, which has what was loaded where it came from
-            row.copy_(torch.tensor([owner, 1, *self.start, *[0] * self.MARKS]))
-        return row
-
-    def numbers(self) -> dict[int, int]:
-        """Mark -> turn, of the latest turns."""
-        return {mark >> self.BITS: mark & ((1 << self.BITS) - 1) for mark in self.row()[self.HEAD :].tolist()}
-
-    def latest(self) -> int:
-        return max(self.numbers().values())
-
-    def pending(self) -> dict[str, int] | None:
-        """What `restart` ordered for the next turn; None once that has begun."""
-        _, first, epoch, blocks, size = self.row()[: self.HEAD].tolist()
-        order = {"epoch": epoch, "blocks": blocks, **({"batch_size": size} if size else {})}
-        return order if self.latest() < first else None
-
-    def restart(self, epoch: int, blocks: int = 0, batch_size: int = 0) -> None:
-        self.start = (epoch, blocks, batch_size)
-        self.row()[1 : self.HEAD] = torch.tensor([self.latest() + 1, *self.start])
-
-    def take(self) -> tuple[int, int, int, int]:
-        """Begin an iteration: (turn, epoch, blocks given before, batch size)."""
-        info = torch.utils.data.get_worker_info()
-        worker = info.id if info else -1
-        self.begun[worker] = self.begun.get(worker, 0) + 1
-        # Workers of one iteration have a seed in common; process numbers tell those with equal seeds apart.
-        born = getattr(multiprocessing.current_process(), "_identity", ())
-        seed, number = getattr(info, "seed", worker) - worker, born[-1] - worker if info and born else 0
-        mark = hash((info is None, seed, number, self.begun[worker])) & ((1 << 38) - 1) | 1
-        turns = self.numbers()  # one look: what another worker writes now is either found or computed alike
-        turn = turns.get(mark) or max(turns.values()) + 1
-        self.row()[self.HEAD + turn % self.MARKS] = mark << self.BITS | turn
-        _, first, epoch, blocks, batch_size = self.row()[: self.HEAD].tolist()
-        return (turn, epoch, blocks, batch_size) if turn == first else (turn, epoch + turn - first, 0, 0)
 
 
 class _Lines:
@@ -358,22 +296,17 @@ class _Lines:
         return repr(str(self.path))
 
 
-def _require(condition: object, message: str, remedy: str = "") -> None:
-    if not condition:
-        raise InputError(message, remedy)
-
-
 def _check_texts(texts: Any) -> None:
     """Refuse what would be read wrongly, or only once."""
     name = type(texts).__name__
     one = isinstance(texts, (str, bytes, os.PathLike))
     remedy = "write texts=[text] for one text, BlockDataset.from_file(path=...) for a file"
-    _require(not one, f"texts is a single {name}, not a list of texts", remedy)
+    require(not one, f"texts is a single {name}, not a list of texts", remedy)
     once = isinstance(texts, Iterator)
     remedy = "give a list, or a function that begins anew: texts=lambda: read(...); a file to from_file"
-    _require(not once, f"texts is a {name}: it can be read once, a second epoch would be empty", remedy)
+    require(not once, f"texts is a {name}: it can be read once, a second epoch would be empty", remedy)
     readable = (callable(texts) or hasattr(texts, "__iter__")) and not isinstance(texts, Mapping)
-    _require(readable, f"texts is a {name}", "give a list of str, or a function that returns one")
+    require(readable, f"texts is a {name}", "give a list of str, or a function that returns one")
 
 
 def _encoder(tokenizer: Any) -> Callable[[list[str]], list[list[int]]]:
@@ -419,27 +352,6 @@ def _shuffled(blocks: Iterator[list[int]], size: int, draw: Callable[[int], int]
         at = draw(len(held))
         held[at], held[-1] = held[-1], held[at]
         yield held.pop()
-
-
-def _share(blocks: int, batch_size: int, worker: int, workers: int) -> tuple[int, int]:
-    """(part, skip): as which part a worker goes on after `blocks` of its loader, how many of them it gave.
-
-    Batch j comes from part j mod W, and a new loader asks its worker 0 first: so worker 0 becomes the part
-    whose turn it is, and the batches that remain come in the same order.
-    """
-    if workers == 1 or not blocks:
-        return worker, blocks
-    remedy = 'load_state_dict({"epoch": e, "blocks": batches * batch_size, "batch_size": batch_size})'
-    _require(batch_size, f"how {workers} workers shared {blocks} blocks depends on the batch size", remedy)
-    batches = blocks // batch_size
-    part = (worker + batches) % workers
-    return part, batch_size * ((batches - part + workers - 1) // workers)
-
-
-def _owner() -> int:
-    """Process id of the loader's process: the parent of a worker process, else this one."""
-    parent = multiprocessing.parent_process() if torch.utils.data.get_worker_info() else None
-    return (parent.pid if parent else None) or os.getpid()
 
 
 def _distributed() -> bool:

@@ -114,7 +114,8 @@ def convert(model_path: Path) -> Tokenizer:
     spelled = pre_tokenizers.Split(Regex(r"<(?=0x[0-9A-F]{2}>|/s>|pad>|unk>)"), "isolated")
     spaces = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([spelled, spaces])
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    # "▁" last: a text without spaces gives it no piece, and it comes as bytes
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace("▁", " ")])
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (PAD, EOS, UNK)])
     return tokenizer
 
