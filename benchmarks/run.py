@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [--part speed quality start] [--rounds 5] [--text FILE] [--baseline SCRIPT]
 
-The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample. --baseline takes another
-script with the command line of benchmarks/tutorial_loop.py. Each part stays under ten minutes on two cores.
+The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample. --baseline takes
+another script with the command line of benchmarks/tutorial_loop.py. Each part stays under ten minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -49,7 +50,18 @@ class Bench:
         """A command that trains in a folder which it deletes first."""
         self.count += 1
         run = self.work / f"run{self.count}"
-        return [*TANE, "train", str(RECIPE), *self.common, "--run-dir", str(run), "--fresh", "--json", "--quiet", *overrides]
+        return [
+            *TANE,
+            "train",
+            str(RECIPE),
+            *self.common,
+            "--run-dir",
+            str(run),
+            "--fresh",
+            "--json",
+            "--quiet",
+            *overrides,
+        ]
 
     def theirs(self, *flags: str) -> list[str]:
         folder = str(self.work / "data" / "tokenizer")
@@ -65,7 +77,14 @@ class Bench:
 
 def speed(bench: Bench, rounds: int) -> dict:
     """Tokens a second of short runs, AdamW on both sides."""
-    still = ("--train.eval-every", "1000 steps", "--train.duration", "40 steps", "--train.tensorboard", "false")
+    still = (
+        "--train.eval-every",
+        "1000 steps",
+        "--train.duration",
+        "40 steps",
+        "--train.tensorboard",
+        "false",
+    )
     ours = runner.Side("tane (AdamW)", bench.ours("--optim.name", "adamw", *still), "tokens_per_second")
     muon = runner.Side("tane (Muon, the default)", bench.ours(*still), "tokens_per_second")
     peer = runner.Side("tutorial loop", bench.theirs("--max-steps", "40"), "tokens_per_s")
@@ -94,15 +113,30 @@ def quality(bench: Bench, rounds: int) -> dict:
     rows = []
     for name, folder, took in models:
         texts, lines = bench.score(folder, "paragraph"), bench.score(folder, "line")
-        values = {"whole texts": texts["bits_per_char"], "lines without EOS": lines["bits_per_char_without_eos"]}
+        values = {
+            "whole texts": texts["bits_per_char"],
+            "lines without EOS": lines["bits_per_char_without_eos"],
+        }
         rows.append({"side": name, "seconds": took, "command": [], **values})
-    table = ["| side | training seconds | bits a character, whole texts | single lines, EOS not counted |", "|---|---|---|---|"]
-    table += [f"| {r['side']} | {r['seconds']:.0f} | {r['whole texts']:.3f} | {r['lines without EOS']:.3f} |" for r in rows]
+    table = [
+        "| side | training seconds | bits a character, whole texts | single lines, EOS not counted |",
+        "|---|---|---|---|",
+    ]
+    table += [
+        f"| {r['side']} | {r['seconds']:.0f} | {r['whole texts']:.3f} | {r['lines without EOS']:.3f} |"
+        for r in rows
+    ]
     notes = (
         "One run each; lower is better. The loop never sees line ends or end-of-text tokens, so the last column scores "
         "lines one by one and counts only the tokens of the text."
     )
-    return {"title": "Held-out text after training", "rounds": 1, "notes": notes, "rows": rows, "markdown": table}
+    return {
+        "title": "Held-out text after training",
+        "rounds": 1,
+        "notes": notes,
+        "rows": rows,
+        "markdown": table,
+    }
 
 
 def start(bench: Bench, rounds: int) -> dict:
@@ -131,7 +165,11 @@ def main() -> None:
     args = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="tane-bench-"))
     try:
-        text = args.text or os.environ.get("TANE_TEST_DATA", "") and f"{os.environ['TANE_TEST_DATA']}/ja/aozora-a.txt.gz"
+        text = (
+            args.text
+            or os.environ.get("TANE_TEST_DATA", "")
+            and f"{os.environ['TANE_TEST_DATA']}/ja/aozora-a.txt.gz"
+        )
         if not text:
             from tane.sample import write_corpus
 
@@ -141,7 +179,9 @@ def main() -> None:
         results = [PARTS[part](bench, args.rounds) for part in args.part]
         for result in results:
             for row in result["rows"]:  # commands without this machine's temporary paths
-                row["command"] = " ".join(row["command"]).replace(str(work), "WORK").replace(sys.executable, "python")
+                row["command"] = (
+                    " ".join(row["command"]).replace(str(work), "WORK").replace(sys.executable, "python")
+                )
         page = runner.write(results, f"make bench ({' '.join(args.part)})")
         print(page.read_text(encoding="utf-8"))
     finally:

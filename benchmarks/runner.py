@@ -1,8 +1,9 @@
 """Run two or more sides in turn (A B A B ...) and write medians with their spread.
 
-A side is a command whose last line on stdout is a JSON object with the figure to compare. Taking turns lets slow
-moments of the machine hit all sides alike; the ratio is taken round by round. Peak memory is the system's own
-account of each finished process. Results are appended to benchmarks/results/DATE-MACHINE.md and .json.
+A side is a command whose last line on stdout is a JSON object with the figure to compare. Taking turns lets
+slow moments of the machine hit all sides alike; the ratio is taken round by round. Peak memory is the
+system's own account of each finished process. Results are appended to benchmarks/results/DATE-MACHINE.md and
+.json.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass
 class Side:
-    """One competitor: `command` prints JSON with `figure`; `prepare` lines are run before each round, untimed."""
+    """One competitor: `command` prints JSON with `figure`; `prepare` lines are run before each round,
+    untimed."""
 
     name: str
     command: list[str]
@@ -52,7 +54,11 @@ def interleave(title: str, sides: list[Side], rounds: int, notes: str = "") -> d
     for number in range(rounds):
         for side in sides:
             side.run()
-            print(f"  round {number + 1}/{rounds}  {side.name}: {side.values()[-1]:,.4g}", file=sys.stderr, flush=True)
+            print(
+                f"  round {number + 1}/{rounds}  {side.name}: {side.values()[-1]:,.4g}",
+                file=sys.stderr,
+                flush=True,
+            )
     base = sides[-1].values()
     rows = []
     for side in sides:
@@ -90,8 +96,16 @@ def table(result: dict[str, Any]) -> str:
     if "markdown" in result:
         return "\n".join([f"## {result['title']}", "", result["notes"], "", *result["markdown"], ""])
     last = result["rows"][-1]["side"]
-    lines = [f"## {result['title']}", "", f"{result['rounds']} rounds, sides in turn. {result['notes']}".strip(), ""]
-    lines += [f"| side | figure | median | min to max | ratio to {last} (min to max) |", "|---|---|---|---|---|"]
+    lines = [
+        f"## {result['title']}",
+        "",
+        f"{result['rounds']} rounds, sides in turn. {result['notes']}".strip(),
+        "",
+    ]
+    lines += [
+        f"| side | figure | median | min to max | ratio to {last} (min to max) |",
+        "|---|---|---|---|---|",
+    ]
     for row in result["rows"]:
         lines.append(
             f"| {row['side']} | {row['figure']} | {row['median']:,.4g} | {row['min']:,.4g} to {row['max']:,.4g} "

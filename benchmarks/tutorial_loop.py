@@ -1,7 +1,7 @@
 """The peer: causal training as a tutorial has it, in our own writing.
 
-A streaming dataset of Python lists (one tokenizer call a line), a shuffle buffer of 100 blocks, one loader worker,
-GPT-2 from a config with its default dropout, Adam with a constant rate of 1e-4, fp32, whole logits.
+A streaming dataset of Python lists (one tokenizer call a line), a shuffle buffer of 100 blocks, one loader
+worker, GPT-2 from a config with its default dropout, Adam with a constant rate of 1e-4, fp32, whole logits.
 
     python benchmarks/tutorial_loop.py TOKENIZER TRAIN.txt VALID.txt --max-steps 40 [--seconds S] [--save DIR]
 """
@@ -53,7 +53,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("tokenizer", "train", "valid"):
         parser.add_argument(name)
-    for name, default in (("layers", 4), ("width", 256), ("heads", 4), ("block", 256), ("batch", 8), ("max-steps", 100)):
+    for name, default in (
+        ("layers", 4),
+        ("width", 256),
+        ("heads", 4),
+        ("block", 256),
+        ("batch", 8),
+        ("max-steps", 100),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--save")
@@ -62,13 +69,21 @@ def main() -> None:
     random.seed(0)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=args.block, n_embd=args.width, n_layer=args.layers, n_head=args.heads
+        vocab_size=len(tokenizer),
+        n_positions=args.block,
+        n_embd=args.width,
+        n_layer=args.layers,
+        n_head=args.heads,
     )
     model = GPT2LMHeadModel(config).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     score = torch.nn.CrossEntropyLoss()
     loader = torch.utils.data.DataLoader(
-        Stream(tokenizer, args.train, args.block, 100), args.batch, collate_fn=collate, num_workers=1, prefetch_factor=10
+        Stream(tokenizer, args.train, args.block, 100),
+        args.batch,
+        collate_fn=collate,
+        num_workers=1,
+        prefetch_factor=10,
     )
     step, tokens, start = 0, 0, time.perf_counter()
     loss = torch.tensor(0.0)
@@ -87,7 +102,9 @@ def main() -> None:
     if args.save:
         model.save_pretrained(args.save)
         tokenizer.save_pretrained(args.save)
-    print(json.dumps({"tokens_per_s": tokens / seconds, "seconds": seconds, "steps": step, "loss": loss.item()}))
+    print(
+        json.dumps({"tokens_per_s": tokens / seconds, "seconds": seconds, "steps": step, "loss": loss.item()})
+    )
 
 
 if __name__ == "__main__":

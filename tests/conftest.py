@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: threads must not spin on busy cores
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # before torch is imported: threads must not spin on busy cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 

@@ -1,9 +1,9 @@
 """Set up `.venv` for this checkout: `make setup` calls it, and so do `make demo` and `make test`.
 
-torch comes first and alone. Before it is taken, pip is asked what it would take: where that is a build with CUDA
-and this machine has no NVIDIA GPU, PyTorch's own index of CPU builds is asked instead, and when that does not
-answer, the set-up stops and says so (TANE_ALLOW_CUDA=1 takes the CUDA build all the same).
-A second call with nothing changed does nothing.
+torch comes first and alone. Before it is taken, pip is asked what it would take: where that is a build with
+CUDA and this machine has no NVIDIA GPU, PyTorch's own index of CPU builds is asked instead, and when that
+does not answer, the set-up stops and says so (TANE_ALLOW_CUDA=1 takes the CUDA build all the same). A second
+call with nothing changed does nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def stop(text: str) -> None:
 
 def pip(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, text=True, cwd=ROOT, stdout=subprocess.PIPE if capture else None, check=False)
+    return subprocess.run(
+        command, text=True, cwd=ROOT, stdout=subprocess.PIPE if capture else None, check=False
+    )
 
 
 def torch_requirement() -> str:
@@ -44,7 +46,10 @@ def would_take_cuda(requirement: str, *source: str) -> bool | None:
     if report.returncode:
         return None
     needs = json.loads(report.stdout)["install"][0]["metadata"].get("requires_dist", [])
-    return any(n.startswith(("nvidia", "cuda")) and "extra ==" not in n for n in needs) and sys.platform == "linux"
+    return (
+        any(n.startswith(("nvidia", "cuda")) and "extra ==" not in n for n in needs)
+        and sys.platform == "linux"
+    )
 
 
 def install_torch() -> None:
@@ -67,7 +72,9 @@ def install_torch() -> None:
 def main() -> None:
     """`install.py [EXTRA ...]`: the extras of pyproject.toml to install besides the package."""
     if sys.version_info < (3, 11):
-        stop(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}\n  -> make PYTHON=python3.11 setup")
+        stop(
+            f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}\n  -> make PYTHON=python3.11 setup"
+        )
     extras = sorted(set(sys.argv[1:]))
     content = [f.read_bytes() for f in (ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__))]
     mark = hashlib.sha256(b"\0".join([*content, " ".join(extras).encode(), sys.version.encode()])).hexdigest()

@@ -34,7 +34,9 @@ class Verb(NamedTuple):
     """One row of the table."""
 
     meaning: str
-    run: Callable[[Values, list[str]], Any]  # (parsed flags, dotted overrides) -> Result, or None when printed
+    run: Callable[
+        [Values, list[str]], Any
+    ]  # (parsed flags, dotted overrides) -> Result, or None when printed
     flags: tuple[Flag, ...] = ()
     recipe: bool = False  # takes a RECIPE and dotted overrides
 
@@ -51,7 +53,11 @@ def _prepare(values: Values, overrides: list[str]) -> Any:
 
 def _train(values: Values, overrides: list[str]) -> Any:
     return tane.train(
-        _load(values, overrides), fresh=values.fresh, rebuild=values.rebuild, verify=values.verify, strict=values.strict
+        _load(values, overrides),
+        fresh=values.fresh,
+        rebuild=values.rebuild,
+        verify=values.verify,
+        strict=values.strict,
     )
 
 
@@ -86,7 +92,11 @@ def _prompt_lines(name: str) -> list[str]:
     from tane.files import require_file
 
     try:
-        text = sys.stdin.read() if name == "-" else require_file(name, "the prompt file").read_text(encoding="utf-8-sig")
+        text = (
+            sys.stdin.read()
+            if name == "-"
+            else require_file(name, "the prompt file").read_text(encoding="utf-8-sig")
+        )
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 (byte {error.start})", "save the prompts as UTF-8") from None
     except OSError as error:
@@ -101,7 +111,9 @@ def _export(values: Values, _: list[str]) -> Any:
 def _verify(values: Values, _: list[str]) -> Any:
     result = tane.verify(values.path, fast=values.fast)
     if not result.metrics["ok"]:
-        error = IntegrityError(f"{values.path}: {len(result.metrics['bad'])} files are damaged, missing or unknown")
+        error = IntegrityError(
+            f"{values.path}: {len(result.metrics['bad'])} files are damaged, missing or unknown"
+        )
         error.result = result.json()
         raise error
     return result
@@ -119,7 +131,9 @@ def _options(values: Values, _: list[str]) -> Any:
 
     rows = list(options(values.section.replace("-", "_")))
     if not rows:
-        raise InputError(f"there is no section or setting {values.section!r}", "see them all with: tane options")
+        raise InputError(
+            f"there is no section or setting {values.section!r}", "see them all with: tane options"
+        )
     for name, kind, default, meaning in rows if not values.json else ():
         print(f"{name}  ({kind}; default {default})\n    {meaning}")
     keys = ("name", "type", "default", "meaning")
@@ -183,7 +197,9 @@ VERBS: dict[str, Verb] = {
 }  # fmt: skip
 
 COMMON = (
-    flag("--json", action="store_true", help="print one JSON object as the last line on stdout, on errors too"),
+    flag(
+        "--json", action="store_true", help="print one JSON object as the last line on stdout, on errors too"
+    ),
     flag("--quiet", action="store_true", help="no messages and no bars"),
     flag("--debug", action="store_true", help="show the traceback of an error"),
 )
@@ -210,11 +226,15 @@ def parse(arguments: list[str]) -> tuple[Verb, Values, list[str]]:
         import difflib
 
         near = difflib.get_close_matches(name, VERBS, 1)
-        raise InputError(f"unknown verb {name!r}", f"did you mean: tane {near[0]}" if near else "see: tane --help")
+        raise InputError(
+            f"unknown verb {name!r}", f"did you mean: tane {near[0]}" if near else "see: tane --help"
+        )
     verb = VERBS[name]
     parser = _Parser(prog=f"tane {name}", description=verb.meaning, allow_abbrev=False)
     if verb.recipe:
-        parser.add_argument("recipe", metavar="RECIPE", help="a YAML file; its settings are flags too (tane options)")
+        parser.add_argument(
+            "recipe", metavar="RECIPE", help="a YAML file; its settings are flags too (tane options)"
+        )
         rest, overrides = split_overrides(rest, {n for f in (*verb.flags, *COMMON) for n in f.names})
     else:
         overrides = []
@@ -232,7 +252,8 @@ ROOTS = ("--run-dir", "--data-dir", "--seed")
 
 
 def split_overrides(arguments: list[str], own: set[str]) -> tuple[list[str], list[str]]:
-    """Take settings such as `--train.duration "2 epochs"` or `--corpus.inputs a b` out of a verb's arguments."""
+    """Take settings such as `--train.duration "2 epochs"` or `--corpus.inputs a b` out of a verb's
+    arguments."""
     rest: list[str] = []
     overrides: list[str] = []
     queue = list(arguments)
@@ -315,7 +336,11 @@ def _foreseen(error: Exception) -> TaneError | None:
     """Errors of the system that a verb did not translate where they rose."""
     from tane.files import LACKS
 
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    ):
         return ResourceError("out of memory", "lower --train.micro-batch-tokens, then --objective.block-size")
     if isinstance(error, OSError) and error.errno in LACKS:
         return ResourceError(f"{error.filename or 'a file'}: {LACKS[error.errno]}")
@@ -329,7 +354,9 @@ def _unforeseen(error: Exception) -> TaneError:
 
     text = "".join(traceback.format_exception(error))
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="tane-error-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="tane-error-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
             file.write(text)
         where = f"the details are in {file.name}"
     except OSError:

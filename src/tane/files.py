@@ -1,9 +1,9 @@
 """Files that are whole or absent: publishing by rename, manifests with hashes, and the lock of a folder.
 
-Every folder that tane writes (corpus, tokenizer, shards, checkpoint, export) is written under a temporary name,
-synced, described by a `manifest.json` that is written last, and renamed into place. A reader accepts a folder
-only if its manifest is intact; `verify` re-hashes what the manifest names. Deleting is renaming to a trash name
-first. No modification time and no size ever decides anything.
+Every folder that tane writes (corpus, tokenizer, shards, checkpoint, export) is written under a temporary
+name, synced, described by a `manifest.json` that is written last, and renamed into place. A reader accepts a
+folder only if its manifest is intact; `verify` re-hashes what the manifest names. Deleting is renaming to a
+trash name first. No modification time and no size ever decides anything.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def failpoint(name: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's errors on our outputs into one ResourceError that names the path and what is lacking."""
+    """Turn the system's errors on our outputs into one ResourceError that names the path and what is
+    lacking."""
     try:
         yield
     except OSError as error:
@@ -77,7 +78,9 @@ def writing(path: Path) -> Iterator[None]:
             space = f" ({free / 1e6:,.0f} MB free)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         except OSError:
             space = ""
-        remedy = "free some space and run the same command again" if space else "choose another folder or mend it"
+        remedy = (
+            "free some space and run the same command again" if space else "choose another folder or mend it"
+        )
         raise ResourceError(f"cannot write {path}: {LACKS[error.errno]}{space}", remedy) from error
 
 
@@ -136,7 +139,8 @@ def write_text(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a published folder holds: `files` maps relative path -> [bytes, sha256]; `meta` is the stage's own."""
+    """What a published folder holds: `files` maps relative path -> [bytes, sha256]; `meta` is the stage's
+    own."""
 
     kind: str
     files: dict[str, tuple[int, str]]
@@ -161,12 +165,15 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path, kind: str | None = None) -> Manifest:
-        """Read and check a folder's manifest (not yet the files). Raises IntegrityError, also when it is absent."""
+        """Read and check a folder's manifest (not yet the files). Raises IntegrityError, also when it is
+        absent."""
         path = folder / MANIFEST
         try:
             raw = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise IntegrityError(f"{folder} has no {MANIFEST}: it was not finished, or is no folder of tane") from None
+            raise IntegrityError(
+                f"{folder} has no {MANIFEST}: it was not finished, or is no folder of tane"
+            ) from None
         try:
             text = raw.decode("utf-8")
             body = json.loads(text)
@@ -191,7 +198,8 @@ class Manifest:
         return manifest
 
     def bad_files(self, folder: Path, *, full: bool = True) -> list[str]:
-        """Relative paths that are missing, of another size, or (full) of another hash, or that the manifest lacks."""
+        """Relative paths that are missing, of another size, or (full) of another hash, or that the manifest
+        lacks."""
         bad = []
         for name, (size, expected) in sorted(self.files.items()):
             path = folder / name
@@ -215,20 +223,24 @@ def check(folder: Path, kind: str | None = None, *, full: bool = True, remedy: s
     bad = manifest.bad_files(folder, full=full)
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise IntegrityError(f"{folder}: damaged or changed since it was written: {', '.join(bad[:3])}{more}", remedy)
+        raise IntegrityError(
+            f"{folder}: damaged or changed since it was written: {', '.join(bad[:3])}{more}", remedy
+        )
     return manifest
 
 
 def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | None]) -> Manifest:
     """Write a folder under a temporary name, hash it, and rename it into place; an older one makes way.
 
-    `write(folder)` fills the folder and may return the manifest's meta. After an error at any point the target is
-    what it was or the new folder, whole. So it is after a crash, but for one between the two renames of a
-    replacement: there the target is absent, and `sweep` puts the old folder back.
+    `write(folder)` fills the folder and may return the manifest's meta. After an error at any point the
+    target is what it was or the new folder, whole. So it is after a crash, but for one between the two
+    renames of a replacement: there the target is absent, and `sweep` puts the old folder back.
     """
     target, old = Path(target), None
     if os.path.lexists(target) and not os.path.isdir(target):
-        raise ResourceError(f"cannot write {target}: a file stands where a folder is due", "choose another name")
+        raise ResourceError(
+            f"cannot write {target}: a file stands where a folder is due", "choose another name"
+        )
     temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
     make_folder(temporary)
     with writing(target):

@@ -56,4 +56,6 @@ def _download(name: str, what: str) -> Path:
         raise InputError(f"{what} {name!r} {state}", remedy) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
         first = str(error).splitlines()[0]
-        raise InputError(f"{what} {name!r} could not be downloaded: {first}", "check the name on the hub") from None
+        raise InputError(
+            f"{what} {name!r} could not be downloaded: {first}", "check the name on the hub"
+        ) from None

@@ -3,8 +3,8 @@
     recipe = Recipe.load("recipes/aozora-gpt.yaml", "train.duration=1k steps")
     tane.train(recipe)
 
-Flags of the command line (`--train.duration "1k steps"`) and the strings given to `load` are the same thing: dotted
-overrides, merged into the YAML mapping before it is validated.
+Flags of the command line (`--train.duration "1k steps"`) and the strings given to `load` are the same thing:
+dotted overrides, merged into the YAML mapping before it is validated.
 """
 
 from __future__ import annotations
@@ -49,13 +49,19 @@ Optim = part("optim", "muon")
 class Recipe(Settings):
     """Everything that one run depends on."""
 
-    run_dir: str = option("runs/tane", "where the run goes: recipe, metrics, checkpoints, model", resume="free")
-    data_dir: str | None = option(None, "where corpus, tokenizer and shards go; none: RUN_DIR/data", resume="free")
+    run_dir: str = option(
+        "runs/tane", "where the run goes: recipe, metrics, checkpoints, model", resume="free"
+    )
+    data_dir: str | None = option(
+        None, "where corpus, tokenizer and shards go; none: RUN_DIR/data", resume="free"
+    )
     seed: int = option(0, "seed of weights, order, masks and dropout", ge=0, lt=2**63)
     corpus: text.CorpusSettings = option(text.CorpusSettings(), "the text")
     tokenizer: pieces.TokenizerSettings = option(pieces.TokenizerSettings(), "text to ids")
     model: ModelSettings = option(ModelSettings(), "the model")
-    objective: Objective = option({"name": "causal"}, "what the model learns to predict", validate_default=True)
+    objective: Objective = option(
+        {"name": "causal"}, "what the model learns to predict", validate_default=True
+    )
     optim: Optim = option({"name": "muon"}, "how weights are updated", validate_default=True)
     train: TrainSettings = option(TrainSettings(), "how long, how large, on what")
 
@@ -97,7 +103,9 @@ class Recipe(Settings):
 
     def flat(self) -> resume.Flat:
         """Every setting by its dotted name, as plain values."""
-        return resume.flatten(self.model_dump(mode="json"), [name for name, _ in leaves(type(self), value=self)])
+        return resume.flatten(
+            self.model_dump(mode="json"), [name for name, _ in leaves(type(self), value=self)]
+        )
 
     def rules(self) -> dict[str, str]:
         """Dotted name -> "match" or "free": which settings a run may change when it goes on."""
@@ -205,7 +213,9 @@ def _difference(meta: dict[str, Any], settings: text.CorpusSettings, state: list
     old, new = {i["sha256"]: i["path"] for i in meta["inputs"]}, {i["sha256"]: i["path"] for i in state}
     gone, come = {old[k] for k in old.keys() - new.keys()}, {new[k] for k in new.keys() - old.keys()}
     lines = [f"{path} was edited" for path in sorted(gone & come)]
-    lines += [f"{path} is new" for path in sorted(come - gone)] + [f"{path} is gone" for path in sorted(gone - come)]
+    lines += [f"{path} is new" for path in sorted(come - gone)] + [
+        f"{path} is gone" for path in sorted(gone - come)
+    ]
     before, after = meta["settings"], settings.model_dump(mode="json")
     lines += [
         f"corpus.{name}: {before.get(name)} -> {value}"
@@ -219,11 +229,14 @@ REBUILD = "run the same command with --rebuild to make the data anew"
 
 
 def _stage(target: Path, kind: str, wanted: str, rebuild: bool, make: Any, full: bool) -> files.Manifest:
-    """Keep a stage's folder when its fingerprint is the wanted one; refuse a stale one; make it when absent."""
+    """Keep a stage's folder when its fingerprint is the wanted one; refuse a stale one; make it when
+    absent."""
     if target.exists() and not rebuild:
         manifest = files.check(target, kind, full=full, remedy=REBUILD)
         if manifest.meta["fingerprint"] != wanted:
-            raise IntegrityError(f"{target} is stale: it was made from other text or with other settings", REBUILD)
+            raise IntegrityError(
+                f"{target} is stale: it was made from other text or with other settings", REBUILD
+            )
         return manifest
     return make()
 
@@ -241,7 +254,9 @@ def train(
     """
     run_dir, full = recipe.run_path, verify == "full"
     if recipe.data_path.resolve() == run_dir.resolve():
-        raise InputError(f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}")
+        raise InputError(
+            f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}"
+        )
     with signals.caught(), files.locked(run_dir):
         files.sweep(run_dir)
         files.sweep(run_dir / "checkpoints")
@@ -263,7 +278,8 @@ def train(
         fingerprints = {"data": data.fingerprint, "settings": files.digest(match)}
 
         def record(plan: Plan) -> None:
-            # a warm-up that is a fraction would change its length, and so the past, when the run is made longer
+            # a warm-up that is a fraction would change its length, and so the past, when the run is made
+            # longer
             fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
             resume.write(run_dir, requested, {**recipe.flat(), **fixed})
 

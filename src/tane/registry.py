@@ -32,7 +32,9 @@ def find(kind: str, name: str) -> type[Any]:
             remedy = "write pkg.module:Class of an installed module"
             raise InputError(f"cannot import {name!r}: {error}", remedy) from None
         if not isinstance(found, type):
-            raise InputError(f"{name!r} is a {type(found).__name__}", "write pkg.module:Class; it must be a class")
+            raise InputError(
+                f"{name!r} is a {type(found).__name__}", "write pkg.module:Class; it must be a class"
+            )
         return found
     known = names(kind)
     if name not in known:

@@ -1,7 +1,8 @@
 """What every settings class shares: strictness, plain errors, YAML as people write it, durations.
 
-The option stands beside the code that obeys it: a stage declares `class XSettings(Settings)` with one `option(...)`
-a field. Those fields are the YAML keys, the flags, the option page and the record in the checkpoint.
+The option stands beside the code that obeys it: a stage declares `class XSettings(Settings)` with one
+`option(...)` a field. Those fields are the YAML keys, the flags, the option page and the record in the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import PydanticUndefined
 
 from tane import registry
@@ -27,7 +36,8 @@ RESUME = "resume"  # key of a field's metadata: "match" must be equal when a run
 
 
 def option(default: Any, meaning: str, *, resume: Literal["match", "free"] = "match", **limits: Any) -> Any:
-    """One setting: its default, one sentence of meaning, whether a run may change it, and pydantic's limits."""
+    """One setting: its default, one sentence of meaning, whether a run may change it, and pydantic's
+    limits."""
     extra = {RESUME: resume}
     if isinstance(default, (dict, list, BaseModel)):
         own = {"default_factory": lambda: copy.deepcopy(default), **limits}
@@ -47,7 +57,9 @@ class Settings(BaseModel):
         if value == "none" and type(None) in kinds and "none" not in kinds:
             return None
         if isinstance(value, bool) and bool not in kinds and Any not in kinds and not kinds & {dict, list}:
-            raise ValueError(f"expected {type_name(cls.model_fields[info.field_name].annotation)}, found {value}")
+            raise ValueError(
+                f"expected {type_name(cls.model_fields[info.field_name].annotation)}, found {value}"
+            )
         if isinstance(value, str) and bool in kinds and str not in kinds and value not in kinds:
             raise ValueError(f"expected {type_name(cls.model_fields[info.field_name].annotation)}")
         return value
@@ -128,8 +140,11 @@ class Duration:
     def __str__(self) -> str:
         return f"{repr(float(self.amount)).removesuffix('.0')} {self.unit}"
 
-    def steps(self, *, tokens_per_step: int, steps_per_epoch: float, seconds_per_step: float | None = None) -> int:
-        """The duration in optimizer steps, rounded up, at least 1. Minutes need a measured `seconds_per_step`."""
+    def steps(
+        self, *, tokens_per_step: int, steps_per_epoch: float, seconds_per_step: float | None = None
+    ) -> int:
+        """The duration in optimizer steps, rounded up, at least 1. Minutes need a measured
+        `seconds_per_step`."""
         per_step = {"steps": 1.0, "tokens": tokens_per_step, "epochs": 1 / steps_per_epoch}
         if self.unit == "minutes":
             if not seconds_per_step:
@@ -153,7 +168,9 @@ def _share(value: Any) -> float | Duration:
         except ValueError:
             raise ValueError('expected a fraction such as 0.02 or a duration such as "500 steps"') from None
     if not 0 <= number <= 1:
-        raise ValueError(f'expected a fraction between 0 and 1 or a duration such as "500 steps", found {value}')
+        raise ValueError(
+            f'expected a fraction between 0 and 1 or a duration such as "500 steps", found {value}'
+        )
     return number
 
 
@@ -187,7 +204,10 @@ def part(kind: str, default: str) -> Any:
         return chosen.model_validate(value)
 
     return Annotated[
-        Any, BeforeValidator(build), PlainSerializer(lambda v: v.model_dump(), return_type=dict), Part(kind, default)
+        Any,
+        BeforeValidator(build),
+        PlainSerializer(lambda v: v.model_dump(), return_type=dict),
+        Part(kind, default),
     ]
 
 
@@ -207,12 +227,15 @@ def part_of(annotation_metadata: Any) -> Part | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the core schema of 1.2: `1e-4` is a number, `no` is text, `012` is twelve; no aliases, no twins."""
+    """YAML with the core schema of 1.2: `1e-4` is a number, `no` is text, `012` is twelve; no aliases, no
+    twins."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not read", event.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not read", event.start_mark
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -349,7 +372,8 @@ def _types(annotation: Any) -> Iterator[type[Any]]:
 
 
 def nearest(keys: list[str], cls: type[Settings]) -> str | None:
-    """The dotted key that a person probably meant: close spelling first, then the same last word elsewhere."""
+    """The dotted key that a person probably meant: close spelling first, then the same last word
+    elsewhere."""
     known = [*dict.fromkeys(name for name, _, _ in all_leaves(cls)), *cls.model_fields]
     dotted = ".".join(keys)
     inside = [k for k in known if k.rpartition(".")[0] == ".".join(keys[:-1])]
@@ -376,7 +400,9 @@ def leaves(cls: type[Settings], prefix: str = "", value: Settings | None = None)
         if marker:
             inner: Any = type(chosen) if chosen is not None else registry.find(marker.text, marker.default)
         else:
-            kinds = [k for k in flat_types(info.annotation) if isinstance(k, type) and issubclass(k, Settings)]
+            kinds = [
+                k for k in flat_types(info.annotation) if isinstance(k, type) and issubclass(k, Settings)
+            ]
             inner = kinds[0] if kinds else None
         if inner is not None:
             yield from leaves(inner, f"{prefix}{name}.", chosen)

@@ -1,6 +1,7 @@
 """Stopping on request: SIGTERM and SIGINT set a flag, and long work asks for it at safe points.
 
-A first signal lets the work save and leave; a second one leaves at once. Nothing is ever written by a handler.
+A first signal lets the work save and leave; a second one leaves at once. Nothing is ever written by a
+handler.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def _note(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def caught() -> Iterator[None]:
-    """While this is open, SIGTERM and SIGINT only set the flag. Nested uses and other threads change nothing."""
+    """While this is open, SIGTERM and SIGINT only set the flag. Nested uses and other threads change
+    nothing."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is _note:
         yield

@@ -1,6 +1,7 @@
 """READ FIRST: the values that pass between the stages.
 
-    files -> Document -> Corpus -> tokenizer -> Shards -> Block -> Batch -> loss -> step -> checkpoint -> folder
+    files -> Document -> Corpus -> tokenizer -> Shards -> Block -> Batch -> loss -> step -> checkpoint ->
+    folder
 
 Letters, everywhere in the code and its comments:
 
@@ -68,10 +69,10 @@ class Batch:
 class TrainState:
     """What a run must remember besides weights and optimizer; all else is derived from `step`.
 
-    step: optimizer updates done; tokens: real input tokens seen; seconds: time spent in steps, over all starts;
-    best_*, evals_since_best: for early stopping and the best model; evaluated_step: where the last evaluation was;
-    train_loss: mean nats per target over the steps between the last two evaluations; window_*: nats and targets since
-    the last one; loss_scale, good_steps: fp16 only.
+    step: optimizer updates done; tokens: real input tokens seen; seconds: time spent in steps, over all
+    starts; best_*, evals_since_best: for early stopping and the best model; evaluated_step: where the last
+    evaluation was; train_loss: mean nats per target over the steps between the last two evaluations;
+    window_*: nats and targets since the last one; loss_scale, good_steps: fp16 only.
     """
 
     step: int = 0

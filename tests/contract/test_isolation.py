@@ -1,4 +1,5 @@
-"""Packed documents do not see each other: changing one leaves the other's logits unchanged, for each family."""
+"""Packed documents do not see each other: changing one leaves the other's logits unchanged, for each
+family."""
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ def block(first: list[int], second: list[int]) -> Block:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("isolate", [True, False])
 def test_documents_of_a_block_are_apart_only_when_asked(family: str, isolate: bool) -> None:
-    model = build_model(ModelSettings(config=FAMILIES[family]), "AutoModelForCausalLM", LENGTH, VOCABULARY, 0).eval()
+    model = build_model(
+        ModelSettings(config=FAMILIES[family]), "AutoModelForCausalLM", LENGTH, VOCABULARY, 0
+    ).eval()
     objective = Causal(block_size=LENGTH, isolate_documents=isolate)
     generator = np.random.default_rng(0)
     second = generator.integers(2, 100, 12).tolist()

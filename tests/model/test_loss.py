@@ -18,7 +18,9 @@ MODELS = {
 
 
 def make(config: dict, rows: int = 4, length: int = 32) -> tuple[torch.nn.Module, Batch]:
-    model = build_model(ModelSettings(config=config), "AutoModelForCausalLM", length, Vocabulary(500, 1, 0), 0)
+    model = build_model(
+        ModelSettings(config=config), "AutoModelForCausalLM", length, Vocabulary(500, 1, 0), 0
+    )
     ids = torch.randint(2, 500, (rows, length + 1), generator=torch.Generator().manual_seed(1))
     labels = ids[:, 1:].clone()
     labels[1, 7:] = IGNORE
@@ -27,7 +29,9 @@ def make(config: dict, rows: int = 4, length: int = 32) -> tuple[torch.nn.Module
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("chunk_rows", [16, 50, 10_000])
-def test_value_and_gradients_equal_the_plain_loss(name: str, chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_and_gradients_equal_the_plain_loss(
+    name: str, chunk_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "CHUNK_BYTES", chunk_rows * 4 * 512)
     model, batch = make(MODELS[name])
     ours = Loss(model)(batch)
@@ -35,7 +39,9 @@ def test_value_and_gradients_equal_the_plain_loss(name: str, chunk_rows: int, mo
     gradients = {n: p.grad.clone() for n, p in model.named_parameters()}
     model.zero_grad()
     logits = model(**batch.inputs, use_cache=False).logits.flatten(0, 1)
-    plain = torch.nn.functional.cross_entropy(logits, batch.labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    plain = torch.nn.functional.cross_entropy(
+        logits, batch.labels.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
     (plain / batch.num_targets).backward()
     assert abs(ours.item() - plain.item()) < 1e-5 * abs(plain.item())
     for n, p in model.named_parameters():

@@ -17,7 +17,9 @@ def make_block(ids: list[int]) -> Block:
 
 
 def test_labels_are_the_next_tokens() -> None:
-    batch = Causal(block_size=4).batch([make_block([5, 6, 7, 8, 9]), make_block([1, 2, 3])], [0, 0], VOCABULARY)
+    batch = Causal(block_size=4).batch(
+        [make_block([5, 6, 7, 8, 9]), make_block([1, 2, 3])], [0, 0], VOCABULARY
+    )
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8], [1, 2, 0, 0]]
     assert batch.labels.tolist() == [[6, 7, 8, 9], [2, 3, IGNORE, IGNORE]]
     assert (batch.num_targets, batch.num_tokens) == (6, 6)

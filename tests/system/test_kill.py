@@ -70,7 +70,9 @@ def kill_until_done(recipe: Path, run: Path, number: int, stretch: str) -> tuple
 STRETCH = ("publish.before_write", "publish.before_manifest", "publish.before_rename", "publish.after_rename")
 
 
-@pytest.mark.parametrize("number", [pytest.param(n, marks=[pytest.mark.slow] if n > 1 else []) for n in range(20)])
+@pytest.mark.parametrize(
+    "number", [pytest.param(n, marks=[pytest.mark.slow] if n > 1 else []) for n in range(20)]
+)
 def test_killed_at_random_moments_the_weights_are_the_same(
     recipe: Path, whole: str, tmp_path: Path, number: int, record_property: object
 ) -> None:

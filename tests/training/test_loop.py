@@ -1,4 +1,5 @@
-"""Laws of the loop: the same numbers however a batch is cut, good schedules, early stopping, freezing, precision."""
+"""Laws of the loop: the same numbers however a batch is cut, good schedules, early stopping, freezing,
+precision."""
 
 import json
 import math
@@ -29,7 +30,9 @@ def make_loop(recipe: Recipe, tmp_path: Path) -> Loop:
     sections = recipe.sections()
     built = run.build(sections, recipe.data_path)
     plan = run.make_plan(sections, built)
-    parts = checkpoint.Parts(built.model, sections.optim.build(built.model), recipe.data_path / "tokenizer", 32, {})
+    parts = checkpoint.Parts(
+        built.model, sections.optim.build(built.model), recipe.data_path / "tokenizer", 32, {}
+    )
     return Loop(
         plan, tmp_path, built.model, sections.objective, sections.optim, Runtime("cpu", "fp32", False, 1),
         built.vocabulary, built.train_blocks, built.valid_blocks, parts, TrainState(), run._Silent(),
@@ -58,9 +61,13 @@ def test_gradients_do_not_depend_on_the_micro_batches(make_recipe: Make, tmp_pat
         torch.testing.assert_close(gradient, found[1][1][name], rtol=0, atol=1e-6, msg=name)
 
 
-def test_gradients_weigh_every_target_alike_when_the_last_block_is_short(make_recipe: Make, tmp_path: Path) -> None:
+def test_gradients_weigh_every_target_alike_when_the_last_block_is_short(
+    make_recipe: Make, tmp_path: Path
+) -> None:
     loops = [
-        make_loop(make_recipe("train.batch_tokens=256", f"train.micro_batch_tokens={t}", NO_DROPOUT), tmp_path)
+        make_loop(
+            make_recipe("train.batch_tokens=256", f"train.micro_batch_tokens={t}", NO_DROPOUT), tmp_path
+        )
         for t in (256, 32)
     ]
     last = len(loops[0].train_blocks) - 1
@@ -91,7 +98,13 @@ def test_validation_loss_does_not_depend_on_the_batch_size_and_repeats_to_the_bi
 
     def score(rows: int) -> float:
         nats, targets = validation_loss(
-            loop.loss, loop.objective, loop.valid_blocks, loop.plan.valid_rows, rows, loop.vocabulary, loop.runtime
+            loop.loss,
+            loop.objective,
+            loop.valid_blocks,
+            loop.plan.valid_rows,
+            rows,
+            loop.vocabulary,
+            loop.runtime,
         )
         return nats / targets
 
@@ -146,7 +159,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
         assert whole.metrics[key] == resumed.metrics[key], key
 
 
-def test_three_resumes_inside_one_epoch_and_over_its_end(make_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_resumes_inside_one_epoch_and_over_its_end(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tane.tokens.shards import Shards
 
     recipe = make_recipe(run="cut")
@@ -246,7 +261,8 @@ def test_early_stopping_keeps_the_best_and_the_last(make_recipe: Make) -> None:
 def test_frozen_parameters_do_not_move_and_others_do(make_recipe: Make) -> None:
     result = train(make_recipe("train.freeze=[transformer.wte*, '*.mlp.*']"))
     first, last = (
-        load_file(checkpoint.folder_of(Path(result.path), s) / "model" / "model.safetensors") for s in (16, 24)
+        load_file(checkpoint.folder_of(Path(result.path), s) / "model" / "model.safetensors")
+        for s in (16, 24)
     )
     for name in first:
         frozen = name.startswith("transformer.wte") or ".mlp." in name

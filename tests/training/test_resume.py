@@ -47,7 +47,9 @@ def test_minutes_become_steps_once(make_recipe: Make) -> None:
     recipe = make_recipe("train.duration=0.05 minutes", "train.batch_tokens=64")
     result = train(recipe)
     resolved = Recipe.load(recipe.run_path / resume.RESOLVED)
-    assert resolved.train.duration.unit == "steps" and resolved.train.duration.amount == result.metrics["steps"]
+    assert (
+        resolved.train.duration.unit == "steps" and resolved.train.duration.amount == result.metrics["steps"]
+    )
     assert train(recipe).metrics["already_finished"]
 
 
@@ -56,7 +58,9 @@ def test_a_longer_run_equals_one_that_was_long_from_the_start(make_recipe: Make,
     common = (f"optim.schedule.name={name}",)
     train(make_recipe(*common, run="grown"))  # a warm-up of 1 step, a decay of 12
     grown = train(make_recipe(*common, "train.duration=40 steps", run="grown"))
-    whole = train(make_recipe(*common, "train.duration=40 steps", "optim.schedule.warmup=1 steps", run="whole"))
+    whole = train(
+        make_recipe(*common, "train.duration=40 steps", "optim.schedule.warmup=1 steps", run="whole")
+    )
     assert grown.metrics["resumed_from"] == {"constant": 24, "wsd": 12}[name]
     assert weights_hash(grown.path, 40) == weights_hash(whole.path, 40)
 
@@ -145,7 +149,9 @@ def test_a_damaged_checkpoint_is_passed_over_or_refused(
     assert weights_hash(result.path, 24) == weights_hash(whole.path, 24)
 
 
-def test_stale_data_is_refused_with_the_line_to_type(make_recipe: Make, sample_text: Path, tmp_path: Path) -> None:
+def test_stale_data_is_refused_with_the_line_to_type(
+    make_recipe: Make, sample_text: Path, tmp_path: Path
+) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(sample_text.read_text().splitlines(keepends=True)[:800]))
     values = settings(tmp_path / "data", tmp_path / "run", text)
@@ -155,7 +161,9 @@ def test_stale_data_is_refused_with_the_line_to_type(make_recipe: Make, sample_t
     text.write_text(edited)
     import os
 
-    os.utime(text, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time: only the content tells
+    os.utime(
+        text, ns=(before.st_atime_ns, before.st_mtime_ns)
+    )  # same size, same time: only the content tells
     with pytest.raises(IntegrityError, match="was edited") as found:
         train(Recipe.from_mapping(values))
     assert "--rebuild" in str(found.value) and found.value.code == 4
@@ -171,14 +179,18 @@ def test_data_made_anew_does_not_fit_an_old_run(make_recipe: Make, data_dir: Pat
     recipe = make_recipe(f"data_dir={own}", "train.duration=4 steps")
     train(recipe)
     shutil.rmtree(own)
-    changed = make_recipe(f"data_dir={own}", "train.duration=4 steps", "corpus.dedup=none", "corpus.valid_fraction=0.1")
+    changed = make_recipe(
+        f"data_dir={own}", "train.duration=4 steps", "corpus.dedup=none", "corpus.valid_fraction=0.1"
+    )
     flat = changed.flat()
     resume.write(recipe.run_path, flat, flat)
     with pytest.raises(IntegrityError, match=r"its data are not those of this run"):
         train(changed)
 
 
-def test_a_damaged_shard_stops_before_the_first_step(make_recipe: Make, data_dir: Path, tmp_path: Path) -> None:
+def test_a_damaged_shard_stops_before_the_first_step(
+    make_recipe: Make, data_dir: Path, tmp_path: Path
+) -> None:
     own = tmp_path / "data"
     shutil.copytree(data_dir, own)
     path = own / "shards" / "train-00000.bin"
@@ -188,7 +200,9 @@ def test_a_damaged_shard_stops_before_the_first_step(make_recipe: Make, data_dir
     with pytest.raises(IntegrityError, match=r"train-00000\.bin"):
         train(make_recipe(f"data_dir={own}"))
     assert not (make_recipe().run_path / "checkpoints").exists()
-    assert train(make_recipe(f"data_dir={own}", "train.duration=2 steps"), verify="fast").metrics["steps"] == 2
+    assert (
+        train(make_recipe(f"data_dir={own}", "train.duration=2 steps"), verify="fast").metrics["steps"] == 2
+    )
 
 
 def test_too_little_text_and_too_large_blocks_are_named(make_recipe: Make, tmp_path: Path) -> None:
@@ -211,7 +225,9 @@ def test_an_output_that_cannot_be_written_is_named(make_recipe: Make, tmp_path: 
     assert str(tmp_path / "file") in str(found.value)
 
 
-def test_disk_full_in_a_save_leaves_the_newest_checkpoint(make_recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_full_in_a_save_leaves_the_newest_checkpoint(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = train(make_recipe(run="whole"))
     recipe = make_recipe()
     monkeypatch.setenv("TANE_FAILPOINT", "publish.before_manifest=ENOSPC")

@@ -28,7 +28,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Path:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("秋には葉が落ちます。\n風がふきます。\n\n犬は骨が好きです。\n\n犬は骨が好きです。\n", encoding="utf-8")
+    path.write_text(
+        "秋には葉が落ちます。\n風がふきます。\n\n犬は骨が好きです。\n\n犬は骨が好きです。\n", encoding="utf-8"
+    )
     return path
 
 
@@ -108,12 +110,17 @@ def test_settings_of_sampling_do_what_they_say(run: Path) -> None:
     greedy = generate(run, "秋に", max_new_tokens=10, greedy=True).metrics["texts"]
     assert generate(run, "秋に", max_new_tokens=10, top_k=1, top_p=1.0).metrics["texts"] == greedy
     assert generate(run, "秋に", max_new_tokens=10, temperature=1e-5).metrics["texts"] == greedy
-    assert generate(run, "秋に", max_new_tokens=10, greedy=True, repetition_penalty=5.0).metrics["texts"] != greedy
+    assert (
+        generate(run, "秋に", max_new_tokens=10, greedy=True, repetition_penalty=5.0).metrics["texts"]
+        != greedy
+    )
     stopped = generate(run, "秋に", max_new_tokens=10, greedy=True, stop=[greedy[0][4]]).metrics["texts"][0]
     assert stopped == greedy[0][: 2 + greedy[0][2:].index(greedy[0][4])]
 
 
-def test_a_prompt_over_the_context_is_said_and_its_end_is_read(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prompt_over_the_context_is_said_and_its_end_is_read(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     long = "秋には葉が落ちます。" * 40
     text = generate(run, long, max_new_tokens=5).metrics["texts"][0]
     assert text.startswith(long) and "32 positions" in capsys.readouterr().err
@@ -125,7 +132,8 @@ def test_an_empty_prompt_begins_a_text_and_special_strings_stay_text(run: Path) 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"num": 0}, {"temperature": 0}, {"top_p": 0}, {"top_p": 1.5}, {"top_k": -1}, {"max_new_tokens": 0}]
+    "wrong",
+    [{"num": 0}, {"temperature": 0}, {"top_p": 0}, {"top_p": 1.5}, {"top_k": -1}, {"max_new_tokens": 0}],
 )
 def test_wrong_sampling_settings_are_named(run: Path, wrong: dict) -> None:
     with pytest.raises(InputError, match=next(iter(wrong)).replace("_", "-")):

@@ -26,13 +26,16 @@ def publish(target: Path, kind: str, *names: str) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A folder like a finished run: data, two checkpoints, a link to the best model, files without a manifest."""
+    """A folder like a finished run: data, two checkpoints, a link to the best model, files without a
+    manifest."""
     root = tmp_path / "run"
     publish(root / "data" / "corpus", "corpus", "train-00000.jsonl.zst")
     publish(root / "data" / "tokenizer", "tokenizer", "tokenizer.json", "tokenizer_config.json")
     publish(root / "data" / "shards", "shards", "train-00000.bin", "train-00000.idx")
     for step in (100, 200):
-        publish(root / "checkpoints" / f"step-{step:09d}", "checkpoint", "model/config.json", "state/state.json")
+        publish(
+            root / "checkpoints" / f"step-{step:09d}", "checkpoint", "model/config.json", "state/state.json"
+        )
     (root / "model").symlink_to("checkpoints/step-000000200/model")
     (root / "metrics.jsonl").write_text("{}\n")
     (root / ".lock").touch()

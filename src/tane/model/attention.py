@@ -1,8 +1,8 @@
 """Whether a model really keeps packed documents apart: tried, not believed.
 
-Given restarting `position_ids`, no mask and no cache, transformers keeps attention inside segments for most causal
-families. Models with a recurrent state, a sliding window of their own or code of their own may not; so before a run
-with isolated documents begins, one document is changed and the other's logits are compared.
+Given restarting `position_ids`, no mask and no cache, transformers keeps attention inside segments for most
+causal families. Models with a recurrent state, a sliding window of their own or code of their own may not; so
+before a run with isolated documents begins, one document is changed and the other's logits are compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ TOLERANCE = 1e-3  # of the logits' spread; a leak is of the order of the spread 
 
 @torch.no_grad()
 def keeps_documents_apart(model: Any, length: int, vocabulary_size: int) -> bool:
-    """Whether the logits of a second document stay the same when the first one changes, at `length` positions."""
+    """Whether the logits of a second document stay the same when the first one changes, at `length`
+    positions."""
     length = min(length, 256)
     half = length // 2
     device = next(model.parameters()).device

@@ -1,7 +1,7 @@
 """A model by preset, by config, or from a pretrained folder; and where a MODEL that a person names lies.
 
-A config takes the keys of transformers' own config class and no others. What makes small models train well and
-fast is filled in where the person said nothing: no dropout, one-kernel GELU, a vocabulary padded to 64.
+A config takes the keys of transformers' own config class and no others. What makes small models train well
+and fast is filled in where the person said nothing: no dropout, one-kernel GELU, a vocabulary padded to 64.
 """
 
 from __future__ import annotations
@@ -80,7 +80,11 @@ class ModelSettings(Settings):
 
     def wanted(self) -> dict[str, Any]:
         """The config keys that preset and config give together."""
-        base = {} if "model_type" in self.config and self.preset is None else PRESETS[self.preset or DEFAULT_PRESET]
+        base = (
+            {}
+            if "model_type" in self.config and self.preset is None
+            else PRESETS[self.preset or DEFAULT_PRESET]
+        )
         return {**base, **self.config}
 
 
@@ -92,7 +96,11 @@ def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabular
     model_type = str(wanted.pop("model_type", ""))
     if model_type not in CONFIG_MAPPING:
         near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), 1)
-        hint = f"did you mean {near[0]!r}?" if near else "it is the name that transformers uses, such as gpt2 or llama"
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else "it is the name that transformers uses, such as gpt2 or llama"
+        )
         raise InputError(f"model.config.model_type: unknown model {model_type!r}", hint)
     config_class = CONFIG_MAPPING[model_type]
     blank = config_class()
@@ -100,11 +108,19 @@ def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabular
     for name in wanted:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean model.config.{near[0]}?" if near else f"see transformers' {config_class.__name__}"
+            hint = (
+                f"did you mean model.config.{near[0]}?"
+                if near
+                else f"see transformers' {config_class.__name__}"
+            )
             raise InputError(f"model.config: {config_class.__name__} has no key {name!r}", hint)
     given = {names[k] for k in wanted}
     defaults: dict[str, Any] = {"vocab_size": -(-vocabulary.size // PAD_TO) * PAD_TO}
-    defaults |= {"bos_token_id": vocabulary.eos_id, "eos_token_id": vocabulary.eos_id, "pad_token_id": vocabulary.pad_id}
+    defaults |= {
+        "bos_token_id": vocabulary.eos_id,
+        "eos_token_id": vocabulary.eos_id,
+        "pad_token_id": vocabulary.pad_id,
+    }
     defaults |= {name: 0.0 for name in _DROPOUTS if name in names}
     if names.get("max_position_embeddings", "max_position_embeddings") in blank.to_dict():
         defaults[names.get("max_position_embeddings", "max_position_embeddings")] = block_size
@@ -122,7 +138,9 @@ def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabular
     return config
 
 
-def build_model(settings: ModelSettings, auto_model: str, block_size: int, vocabulary: Vocabulary, seed: int) -> Any:
+def build_model(
+    settings: ModelSettings, auto_model: str, block_size: int, vocabulary: Vocabulary, seed: int
+) -> Any:
     """A new or pretrained model in fp32 on the CPU, ready to train; weights are a function of the seed."""
     import transformers
 
@@ -157,15 +175,19 @@ def positions(model: Any) -> int | None:
 
 
 def freeze(model: torch.nn.Module, patterns: list[str]) -> int:
-    """Stop training parameters whose name matches a pattern (`transformer.wte*`); returns how many were frozen."""
+    """Stop training parameters whose name matches a pattern (`transformer.wte*`); returns how many were
+    frozen."""
     names = [name for name, _ in model.named_parameters()]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             near = difflib.get_close_matches(pattern, names, 1, 0.3)
             raise InputError(
-                f"train.freeze: no parameter matches {pattern!r}", f"names look like {near[0] if near else names[0]!r}"
+                f"train.freeze: no parameter matches {pattern!r}",
+                f"names look like {near[0] if near else names[0]!r}",
             )
-    frozen = [p for n, p in model.named_parameters() if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)]
+    frozen = [
+        p for n, p in model.named_parameters() if any(fnmatch.fnmatch(n, pattern) for pattern in patterns)
+    ]
     for parameter in frozen:
         parameter.requires_grad_(False)
     if len(frozen) == len(names):
@@ -174,7 +196,8 @@ def freeze(model: torch.nn.Module, patterns: list[str]) -> int:
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """The folder with config.json behind a MODEL: a run, a checkpoint, an export, any HF folder, or a hub id."""
+    """The folder with config.json behind a MODEL: a run, a checkpoint, an export, any HF folder, or a hub
+    id."""
     folder = hub.local_folder(name, "the model")
     for place in (folder, folder / "model"):
         if (place / "config.json").is_file():
@@ -216,7 +239,9 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} asks to run code of its own (auto_map), which tane never does")
     for name, value in config.items():
         if "attn_implementation" in name and "/" in str(value):
-            raise InputError(f"{folder}: config.json asks to load attention code from {value!r}, which tane never does")
+            raise InputError(
+                f"{folder}: config.json asks to load attention code from {value!r}, which tane never does"
+            )
     index = folder / "model.safetensors.index.json"
     names = ["model.safetensors"]
     if index.exists():
@@ -225,11 +250,15 @@ def check_folder(folder: Path) -> None:
         except (ValueError, KeyError, AttributeError, RecursionError):
             raise InputError(f"{index} is not the index that it should be") from None
     root = folder.resolve()
-    cache = root.parent.parent if root.parent.name == "snapshots" else root  # a hub snapshot links to its blobs
+    cache = (
+        root.parent.parent if root.parent.name == "snapshots" else root
+    )  # a hub snapshot links to its blobs
     for name in names:
         path = folder / name
         if not path.is_file():
-            others = sorted(p.name for p in folder.glob("*.bin")) + sorted(p.name for p in folder.glob("*.pt"))
+            others = sorted(p.name for p in folder.glob("*.bin")) + sorted(
+                p.name for p in folder.glob("*.pt")
+            )
             found = f"; {others[0]} is a pickle, which tane does not read" if others else ""
             raise InputError(f"{folder} has no weights {name}{found}")
         if not path.resolve().is_relative_to(cache):

@@ -1,8 +1,9 @@
 """The loss: summed nats over the targets, in fp32, without ever holding the logits of a whole batch.
 
-Head and cross-entropy are one function. It walks over rows in chunks: logits, loss and the gradient of the logits
-are made in one pass while the chunk lies in the cache, and are used at once for the gradients of hidden states and
-weight (the idea of Liger-Kernel's fused linear cross-entropy, Hsu et al. 2024). Only rows with a target take part.
+Head and cross-entropy are one function. It walks over rows in chunks: logits, loss and the gradient of the
+logits are made in one pass while the chunk lies in the cache, and are used at once for the gradients of
+hidden states and weight (the idea of Liger-Kernel's fused linear cross-entropy, Hsu et al. 2024). Only rows
+with a target take part.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Sum of -log softmax(h W^T + b)[y] over rows; gradients are computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, dtype: torch.dtype
+    ) -> Tensor:
         h, w = hidden.to(dtype), weight.to(dtype)  # (n, H), (V, H)
         rows, columns = h.shape[0], w.shape[0]
         chunk = max(16, CHUNK_BYTES // (4 * columns))
@@ -29,7 +32,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_h = torch.empty_like(h) if need_h else None
         grad_w = torch.zeros(w.shape, dtype=torch.float32, device=w.device) if need_w else None
         grad_b = torch.zeros(columns, dtype=torch.float32, device=w.device) if need_b else None
-        total = torch.zeros((), dtype=torch.float64 if h.device.type != "mps" else torch.float32, device=h.device)
+        total = torch.zeros(
+            (), dtype=torch.float64 if h.device.type != "mps" else torch.float32, device=h.device
+        )
         for start in range(0, rows, chunk):
             part, y = h[start : start + chunk], labels[start : start + chunk, None]
             logits = (part @ w.t()).float()  # (chunk, V)
@@ -64,15 +69,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
 class Loss:
     """`loss(batch)`: sum of nats over the batch's targets, a scalar with a gradient.
 
-    The fast road calls the base model and the head's weight; it is taken only if a first try shows that the model's
-    own logits are just that product, else the model's logits are used whole.
+    The fast road calls the base model and the head's weight; it is taken only if a first try shows that the
+    model's own logits are just that product, else the model's logits are used whole.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
         head = model.get_output_embeddings()
         base = model.base_model if model.base_model is not model else None
-        self.head, self.base = (head, base) if isinstance(head, torch.nn.Linear) and base is not None else (None, None)
+        self.head, self.base = (
+            (head, base) if isinstance(head, torch.nn.Linear) and base is not None else (None, None)
+        )
         if self.head is not None and not self._agrees():
             self.head = self.base = None
 
@@ -120,7 +127,9 @@ class Loss:
         if self.base is None:
             states, labels = self._targets(batch, self.model(**batch.inputs, **self._extra()).logits)
         else:
-            states, labels = self._targets(batch, self.base(**batch.inputs, **self._extra()).last_hidden_state)
+            states, labels = self._targets(
+                batch, self.base(**batch.inputs, **self._extra()).last_hidden_state
+            )
         nats = torch.empty(len(labels), device=states.device)
         chunk = max(16, CHUNK_BYTES // (4 * self.model.config.vocab_size))
         for start in range(0, len(labels), chunk):

@@ -1,12 +1,13 @@
 """Objectives: what a model is asked to predict. One file each, chosen by `objective.name`.
 
-An objective is a frozen settings class with the block size and these members; the loop knows nothing else of it:
+An objective is a frozen settings class with the block size and these members; the loop knows nothing else of
+it:
 
     auto_model                       name of the transformers class that has the right head
     blocks(shards) -> Blocks         how a token stream becomes examples
     batch(blocks, keys, vocabulary) -> Batch
-                                     examples to tensors and targets; `keys` are one random key a row, derived from
-                                     (seed, epoch, block id), or from the block id alone in evaluation
+                                     examples to tensors and targets; `keys` are one random key a row, derived
+                                     from (seed, epoch, block id), or from the block id alone in evaluation
 """
 
 NOT_PARTS = ()

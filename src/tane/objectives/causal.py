@@ -32,7 +32,8 @@ class Causal(Settings):
         return Blocks(shards, self.block_size, isolate=self.isolate_documents)
 
     def batch(self, blocks: Sequence[Block], keys: Sequence[int], vocabulary: Vocabulary) -> Batch:
-        """Inputs (B, T) and labels (B, T); rows shorter than T are padded on the right and carry no labels there.
+        """Inputs (B, T) and labels (B, T); rows shorter than T are padded on the right and carry no labels
+        there.
 
         With isolated documents `position_ids` restart in each segment; given those, no mask and no cache,
         transformers keeps attention inside the segments (its packed-sequence detection).
@@ -57,4 +58,6 @@ class Causal(Settings):
                 positions[row, block.length - 1 :] = np.arange(length - block.length + 1)
             tensors["position_ids"] = torch.from_numpy(positions)
         real = sum(b.length - 1 for b in blocks)
-        return Batch(tensors, torch.from_numpy(np.ascontiguousarray(labels)), num_targets=real, num_tokens=real)
+        return Batch(
+            tensors, torch.from_numpy(np.ascontiguousarray(labels)), num_targets=real, num_tokens=real
+        )

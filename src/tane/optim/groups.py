@@ -1,7 +1,7 @@
 """The one rule for parameter groups, and what all optimizers share.
 
-Weight decay acts on matrices of hidden layers and on embeddings, never on biases, norms or other vectors. A stored
-fused Q, K, V matrix counts as three. Hugging Face's GPT-2 keeps its matrices as `Conv1D`, (in, out).
+Weight decay acts on matrices of hidden layers and on embeddings, never on biases, norms or other vectors. A
+stored fused Q, K, V matrix counts as three. Hugging Face's GPT-2 keeps its matrices as `Conv1D`, (in, out).
 """
 
 from __future__ import annotations

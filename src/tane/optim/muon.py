@@ -1,8 +1,8 @@
 """Muon for the hidden matrices, AdamW for the rest (Jordan et al., "Muon", 2024; torch.optim.Muon).
 
-The update of a matrix is its momentum made orthogonal, scaled so that its root mean square is AdamW's (Liu et al.,
-"Muon is Scalable for LLM Training", 2025): one learning rate serves both. That scale is the same for a matrix and
-its transpose, which matters since GPT-2 stores (in, out). Fused Q, K, V are made orthogonal apart.
+The update of a matrix is its momentum made orthogonal, scaled so that its root mean square is AdamW's (Liu et
+al., "Muon is Scalable for LLM Training", 2025): one learning rate serves both. That scale is the same for a
+matrix and its transpose, which matters since GPT-2 stores (in, out). Fused Q, K, V are made orthogonal apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ import torch
 from tane.optim.groups import OptimSettings, fused_adamw, parameter_groups, parameters
 from tane.settings import option
 
-FUSED = ("c_attn", "qkv", "query_key_value", "Wqkv", "qkv_proj")  # names of fused projections, by their module
+FUSED = (
+    "c_attn",
+    "qkv",
+    "query_key_value",
+    "Wqkv",
+    "qkv_proj",
+)  # names of fused projections, by their module
 
 
 class SplitMuon(torch.optim.Muon):
@@ -84,5 +90,7 @@ class Muon(OptimSettings):
         found: list[torch.optim.Optimizer] = [rest] if rest else []
         if groups.hidden:
             settings = {"lr": self.lr, "weight_decay": self.weight_decay, "momentum": self.momentum}
-            found.insert(0, SplitMuon(groups.hidden, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings))
+            found.insert(
+                0, SplitMuon(groups.hidden, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings)
+            )
         return found

@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions from the step to a multiplier of `optim.lr`; nothing is stored.
 
-constant; linear (to `final`); cosine (half a wave to `final`); wsd = warm-up, stable, decay (Hu et al., "MiniCPM",
-2024): constant until the last part, then linear to `final`. All begin with a linear warm-up.
+constant; linear (to `final`); cosine (half a wave to `final`); wsd = warm-up, stable, decay (Hu et al.,
+"MiniCPM", 2024): constant until the last part, then linear to `final`. All begin with a linear warm-up.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ from tane.settings import Duration, Settings, Share, option
 class Schedule(Settings):
     """Shape of the learning rate over the run."""
 
-    name: Literal["constant", "linear", "cosine", "wsd"] = option("wsd", "shape of the learning rate", resume="free")
+    name: Literal["constant", "linear", "cosine", "wsd"] = option(
+        "wsd", "shape of the learning rate", resume="free"
+    )
     warmup: Share = option(0.05, "linear warm-up: a fraction of the run or a duration", resume="free")
-    decay: Share = option(0.5, "wsd: its last part, in which the rate falls: a fraction or a duration", resume="free")
-    final: float = option(0.0, "where linear, cosine and wsd end, as a multiple of the rate", ge=0, le=1, resume="free")
+    decay: Share = option(
+        0.5, "wsd: its last part, in which the rate falls: a fraction or a duration", resume="free"
+    )
+    final: float = option(
+        0.0, "where linear, cosine and wsd end, as a multiple of the rate", ge=0, le=1, resume="free"
+    )
 
     def multiplier(self, step: int, total: int, warmup: int, decay: int) -> float:
         """Multiplier of the learning rate for the update number `step` (0-based) of `total`.

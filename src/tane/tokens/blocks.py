@@ -1,8 +1,8 @@
 """From a token stream to training examples, with nothing lost.
 
-A causal block of T positions reads T + 1 tokens and overlaps its neighbour by one, so every token but the stream's
-first is a target exactly once an epoch. The last block is shorter and keeps its length. A block is a pure function
-of (shards, T, isolate): no state, no iteration.
+A causal block of T positions reads T + 1 tokens and overlaps its neighbour by one, so every token but the
+stream's first is a target exactly once an epoch. The last block is shorter and keeps its length. A block is a
+pure function of (shards, T, isolate): no state, no iteration.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from tane.types import Block
 class Blocks:
     """The blocks of one split: `len(blocks)`, `blocks[i]`.
 
-    isolate: True makes each document a segment of its own. The EOS that ends a document opens the next segment, so
-    a document's first token is still a target (predicted from EOS alone) and every token stays a target.
+    isolate: True makes each document a segment of its own. The EOS that ends a document opens the next
+    segment, so a document's first token is still a target (predicted from EOS alone) and every token stays a
+    target.
     """
 
     def __init__(self, shards: Shards, block_size: int, *, isolate: bool = False) -> None:
@@ -53,4 +54,6 @@ class Blocks:
     def tokens_of(self, ids: np.ndarray) -> int:
         """Real input positions in the blocks of the given numbers."""
         tail = len(self.shards) - 1 - (len(self) - 1) * self.block_size
-        return int(len(ids) * self.block_size - (np.asarray(ids) == len(self) - 1).sum() * (self.block_size - tail))
+        return int(
+            len(ids) * self.block_size - (np.asarray(ids) == len(self) - 1).sum() * (self.block_size - tail)
+        )

@@ -1,9 +1,10 @@
 """Token files in Megatron-LM's indexed layout, and how they are made from a corpus.
 
-`NAME.bin` holds the tokens one after another (uint16 below 65,500 pieces, else int32), each document ended by EOS;
-`NAME.idx` holds the document lengths and pointers (Megatron-LM, megatron/core/datasets/indexed_dataset.py), so
-engines that read that layout read ours as it is. One corpus part gives one pair of files; a finished pair is kept
-when the work is cut off. Nothing here knows of blocks or objectives.
+`NAME.bin` holds the tokens one after another (uint16 below 65,500 pieces, else int32), each document ended by
+EOS; `NAME.idx` holds the document lengths and pointers (Megatron-LM,
+megatron/core/datasets/indexed_dataset.py), so engines that read that layout read ours as it is. One corpus
+part gives one pair of files; a finished pair is kept when the work is cut off. Nothing here knows of blocks
+or objectives.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def write_index(path: Path, lengths: np.ndarray, dtype: np.dtype) -> None:
 
 
 def read_index(path: Path) -> tuple[np.ndarray, np.dtype]:
-    """Document lengths (D,) int64 and token type from `NAME.idx`. Raises IntegrityError for another layout."""
+    """Document lengths (D,) int64 and token type from `NAME.idx`. Raises IntegrityError for another
+    layout."""
     raw = path.read_bytes()
     header = len(MAGIC) + 9
     if raw[: len(MAGIC)] != MAGIC or len(raw) < header + 16:
@@ -65,7 +67,14 @@ def read_index(path: Path) -> tuple[np.ndarray, np.dtype]:
 def _encode_part(part: Path, folder: Path, name: str, encoder: Encoder, bar: Any) -> dict[str, Any]:
     dtype = token_dtype(encoder.vocab_size)
     lengths: list[int] = []
-    state = {"documents": 0, "tokens": 0, "characters": 0, "unknown": 0, "checked": 0, "changed_by_round_trip": 0}
+    state = {
+        "documents": 0,
+        "tokens": 0,
+        "characters": 0,
+        "unknown": 0,
+        "checked": 0,
+        "changed_by_round_trip": 0,
+    }
 
     def flush(texts: list[str], out: Any) -> None:
         for text, ids in zip(texts, encoder.encode_batch(texts), strict=True):
@@ -92,14 +101,17 @@ def _encode_part(part: Path, folder: Path, name: str, encoder: Encoder, bar: Any
                 flush(texts, out)
                 texts, size = [], 0
                 if signals.requested():
-                    raise Stopped(f"stopped by {signals.requested()} while tokenising", "run the same command again")
+                    raise Stopped(
+                        f"stopped by {signals.requested()} while tokenising", "run the same command again"
+                    )
         flush(texts, out)
     write_index(folder / f"{name}.idx", np.array(lengths, dtype=np.int64), dtype)
     return state
 
 
 def write_shards(corpus: Corpus, encoder: Encoder, folder: Path, fingerprint: str) -> files.Manifest:
-    """Tokenise a corpus into `folder`; what an interrupted call with the same fingerprint finished is reused."""
+    """Tokenise a corpus into `folder`; what an interrupted call with the same fingerprint finished is
+    reused."""
     work = folder.parent / f".parts-{fingerprint[:16]}"
     for stale in folder.parent.glob(".parts-*"):
         if stale != work:
@@ -117,7 +129,9 @@ def write_shards(corpus: Corpus, encoder: Encoder, folder: Path, fingerprint: st
                 state = _finished(work / name)
                 if state is None:
                     manifest = files.publish(
-                        work / name, "shard", lambda tmp, p=part, n=name: _encode_part(p, tmp, n, encoder, bar)
+                        work / name,
+                        "shard",
+                        lambda tmp, p=part, n=name: _encode_part(p, tmp, n, encoder, bar),
                     )
                     state = manifest.meta
                 else:
@@ -157,7 +171,8 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 
 class Shards:
-    """The token stream of one split: all its files as one row of N tokens, mapped, never copied as a whole."""
+    """The token stream of one split: all its files as one row of N tokens, mapped, never copied as a
+    whole."""
 
     def __init__(self, folder: Path | str, split: str) -> None:
         folder = Path(folder)
@@ -175,7 +190,9 @@ class Shards:
             except FileNotFoundError as error:
                 raise IntegrityError(f"{error.filename} is missing") from None
             if size != documents.sum() * dtype.itemsize:
-                raise IntegrityError(f"{path.with_suffix('.bin')} does not have the length that {path.name} states")
+                raise IntegrityError(
+                    f"{path.with_suffix('.bin')} does not have the length that {path.name} states"
+                )
             if size:
                 self._parts.append(np.memmap(path.with_suffix(".bin"), dtype=dtype, mode="r"))
             lengths.append(documents)
@@ -211,7 +228,9 @@ class Shards:
 def describe(manifest: files.Manifest) -> str:
     """One line for the person: tokens and documents of each split."""
     splits = manifest.meta["splits"]
-    text = "; ".join(f"{k}: {v.get('tokens', 0):,} tokens, {v.get('documents', 0):,} documents" for k, v in splits.items())
+    text = "; ".join(
+        f"{k}: {v.get('tokens', 0):,} tokens, {v.get('documents', 0):,} documents" for k, v in splits.items()
+    )
     changed = sum(v.get("changed_by_round_trip", 0) for v in splits.values())
     checked = sum(v.get("checked", 0) for v in splits.values())
     unknown = sum(v.get("unknown", 0) for v in splits.values())

@@ -1,7 +1,7 @@
 """The tokenizer stage: train one on the corpus, or take somebody's, and save it as a Hugging Face folder.
 
-`load_tokenizer` opens any such folder safely; `Encoder` is the fast road from texts to ids for the shards, with the
-ids of the saved folder: special tokens are never added, and text that looks like one stays text.
+`load_tokenizer` opens any such folder safely; `Encoder` is the fast road from texts to ids for the shards,
+with the ids of the saved folder: special tokens are never added, and text that looks like one stays text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class TokenizerSettings(Settings):
     kind: Literal["unigram"] = option("unigram", "the kind to train: unigram (SentencePiece, byte fallback)")
     vocab_size: int = option(8000, "pieces of a trained tokenizer, at most", ge=300, le=1_000_000)
     path: str | None = option(None, "take this tokenizer instead of training one: a folder or hub id")
-    coverage: float = option(0.9995, "share of the text's characters that get a piece; the rest are bytes", gt=0.9, le=1)
+    coverage: float = option(
+        0.9995, "share of the text's characters that get a piece; the rest are bytes", gt=0.9, le=1
+    )
     ram: str = option("2GB", "memory that training may take; a larger text is sampled", resume="free")
 
     @field_validator("ram")
@@ -49,7 +51,9 @@ class TokenizerSettings(Settings):
         return int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
 
 
-def prepare_tokenizer(settings: TokenizerSettings, corpus: Corpus, folder: Path, fingerprint: str) -> files.Manifest:
+def prepare_tokenizer(
+    settings: TokenizerSettings, corpus: Corpus, folder: Path, fingerprint: str
+) -> files.Manifest:
     """Train or take the tokenizer and publish it as `folder`."""
 
     def write(temporary: Path) -> dict[str, Any]:
@@ -67,7 +71,9 @@ def prepare_tokenizer(settings: TokenizerSettings, corpus: Corpus, folder: Path,
 
     manifest = files.publish(folder, "tokenizer", write)
     if settings.path is None and manifest.meta["pieces"] < settings.vocab_size:
-        progress.say(f"the text bears {manifest.meta['pieces']:,} pieces, not {settings.vocab_size:,}: using those")
+        progress.say(
+            f"the text bears {manifest.meta['pieces']:,} pieces, not {settings.vocab_size:,}: using those"
+        )
     return manifest
 
 
@@ -142,7 +148,8 @@ class Encoder:
             eos = self.tokenizer.sep_token_id
         if eos is None:
             raise InputError(
-                f"the tokenizer {name} has no end-of-text token", "give one with eos_token in tokenizer_config.json"
+                f"the tokenizer {name} has no end-of-text token",
+                "give one with eos_token in tokenizer_config.json",
             )
         self.eos_id: int = eos
         self._backend = getattr(self.tokenizer, "_tokenizer", None) if self.tokenizer.is_fast else None
@@ -157,7 +164,9 @@ class Encoder:
             encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
             return [np.array(e.ids, dtype=np.int64) for e in encoded]
         return [
-            np.array(self.tokenizer.encode(t, add_special_tokens=False, split_special_tokens=True), dtype=np.int64)
+            np.array(
+                self.tokenizer.encode(t, add_special_tokens=False, split_special_tokens=True), dtype=np.int64
+            )
             for t in texts
         ]
 

@@ -1,7 +1,7 @@
 """How the worker processes of one loader agree, without a lock, on epochs and on who reads which blocks.
 
-`Turns` counts the iterations of a loader in shared memory; `share` tells a worker which blocks are its own when a
-loader goes on in the middle of an epoch. Both serve `tokens/stream.py` alone.
+`Turns` counts the iterations of a loader in shared memory; `share` tells a worker which blocks are its own
+when a loader goes on in the middle of an epoch. Both serve `tokens/stream.py` alone.
 """
 
 from __future__ import annotations

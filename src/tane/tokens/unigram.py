@@ -1,8 +1,9 @@
 """Train a unigram tokenizer with SentencePiece and turn it into a `tokenizer.json` that gives the same ids.
 
-Unigram language model with byte fallback (Kudo, "Subword Regularization", 2018): every character can be written, so
-nothing is ever unknown. Text is taken as it is (the corpus has normalised it), white space and newlines included, so
-decoding gives the text back. Training runs in a child process: its memory goes with it, and Ctrl-C works.
+Unigram language model with byte fallback (Kudo, "Subword Regularization", 2018): every character can be
+written, so nothing is ever unknown. Text is taken as it is (the corpus has normalised it), white space and
+newlines included, so decoding gives the text back. Training runs in a child process: its memory goes with it,
+and Ctrl-C works.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"  # ids 0, 1, 2
-BYTES_PER_CHAR = 60  # memory that SentencePiece's trainer takes a character of text (46 measured; see docs/LOG.md)
+BYTES_PER_CHAR = (
+    60  # memory that SentencePiece's trainer takes a character of text (46 measured; see docs/LOG.md)
+)
 LONGEST = 2000  # characters a sentence handed to the trainer; longer ones are cut, never skipped
 THREADS = 4  # fixed, since the sums of the EM steps depend on it, and with them the pieces
 _SENTENCE = re.compile(r"[^。！？\n]*(?:[。！？]+[」』）)]*|\n|$)")
@@ -43,7 +46,11 @@ def train(corpus_folder: Path, model_path: Path, *, vocab_size: int, coverage: f
     job = {"corpus": str(corpus_folder), "model": str(model_path), "vocab_size": vocab_size}
     job |= {"coverage": coverage, "max_chars": max(100_000, ram // BYTES_PER_CHAR)}
     code = "from tane.tokens.unigram import _child; _child()"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "OMP_NUM_THREADS": "1",
+    }
     child = subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(job)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0,
@@ -60,7 +67,9 @@ def train(corpus_folder: Path, model_path: Path, *, vocab_size: int, coverage: f
     if child.returncode:
         last = errors.strip().splitlines()[-1] if errors.strip() else f"exit status {child.returncode}"
         if child.returncode < 0:
-            raise ResourceError(f"the tokenizer's trainer was killed by signal {-child.returncode}", "lower tokenizer.ram")
+            raise ResourceError(
+                f"the tokenizer's trainer was killed by signal {-child.returncode}", "lower tokenizer.ram"
+            )
         needed = re.search(r"required_chars\. (\d+) vs (\d+)", last)
         if needed:
             raise InputError(
@@ -68,7 +77,9 @@ def train(corpus_folder: Path, model_path: Path, *, vocab_size: int, coverage: f
                 f"{needed[2]}",
                 f"--tokenizer.vocab_size {2 * int(needed[2])}, or fewer characters: --tokenizer.coverage 0.99",
             )
-        raise InputError(f"the tokenizer could not be trained: {last}", "give more text or a smaller tokenizer.vocab_size")
+        raise InputError(
+            f"the tokenizer could not be trained: {last}", "give more text or a smaller tokenizer.vocab_size"
+        )
 
 
 def _child() -> None:
@@ -101,8 +112,9 @@ def _child() -> None:
 def convert(model_path: Path) -> Tokenizer:
     """A `tokenizers.Tokenizer` with the ids of a SentencePiece unigram model made by `train`.
 
-    SentencePiece keeps control and byte pieces out of its search; here they are ordinary entries of the vocabulary.
-    So text that spells one out, such as "</s>" or "<0x0A>", is split behind its "<" and stays text.
+    SentencePiece keeps control and byte pieces out of its search; here they are ordinary entries of the
+    vocabulary. So text that spells one out, such as "</s>" or "<0x0A>", is split behind its "<" and stays
+    text.
     """
     from sentencepiece import sentencepiece_model_pb2
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -115,13 +127,16 @@ def convert(model_path: Path) -> Tokenizer:
     spaces = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([spelled, spaces])
     # "▁" last: a text without spaces gives it no piece, and it comes as bytes
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace("▁", " ")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace("▁", " ")]
+    )
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (PAD, EOS, UNK)])
     return tokenizer
 
 
 def save(model_path: Path, folder: Path) -> None:
-    """Write the Hugging Face folder of a trained model: what `AutoTokenizer` needs, and the `.model` beside it."""
+    """Write the Hugging Face folder of a trained model: what `AutoTokenizer` needs, and the `.model` beside
+    it."""
     convert(model_path).save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -1,9 +1,8 @@
 """Checkpoints: a plain Hugging Face folder, the optimizer's tensors, and a manifest written last. No pickle.
 
     checkpoints/step-000000500/
-        model/      config.json, model.safetensors, tokenizer files: opens with `from_pretrained`, without tane
-        state/      optimizer.safetensors, state.json
-        manifest.json
+        model/      config.json, model.safetensors, tokenizer files: opens with `from_pretrained`, without
+        tane state/      optimizer.safetensors, state.json manifest.json
 
 Saved by `files.publish`, so a folder of that name is whole. A damaged one is said aloud and passed over.
 """
@@ -102,7 +101,9 @@ def write_model(folder: Path, parts: Parts) -> None:
     copy_tokenizer(parts.tokenizer, folder, parts.max_length)
 
 
-def newest(run_dir: Path, fingerprints: dict[str, str], *, below: int | None = None, full: bool, strict: bool) -> int | None:
+def newest(
+    run_dir: Path, fingerprints: dict[str, str], *, below: int | None = None, full: bool, strict: bool
+) -> int | None:
     """The newest step whose checkpoint is intact and belongs to this run; damaged ones are said aloud.
 
     below: only steps up to this one. strict: raise IntegrityError instead of falling back.
@@ -121,7 +122,8 @@ def newest(run_dir: Path, fingerprints: dict[str, str], *, below: int | None = N
         for name, value in fingerprints.items():
             if manifest.meta.get(name) != value:
                 raise IntegrityError(
-                    f"{folder} belongs to another run: its {name} are not those of this run", "start anew with --fresh"
+                    f"{folder} belongs to another run: its {name} are not those of this run",
+                    "start anew with --fresh",
                 )
         return step
     return None
@@ -135,12 +137,16 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
         tensors = load_file(str(folder / "state" / "optimizer.safetensors"))
         state = TrainState(**json.loads((folder / "state" / "state.json").read_text(encoding="utf-8")))
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise IntegrityError(f"{folder} cannot be read: {error}", "delete it, or start anew with --fresh") from None
+        raise IntegrityError(
+            f"{folder} cannot be read: {error}", "delete it, or start anew with --fresh"
+        ) from None
     named = dict(parts.model.named_parameters()) | dict(parts.model.named_buffers())
     unknown = set(weights) - set(parts.model.state_dict())
     absent = {n for n in dict(parts.model.named_parameters()) if n not in weights}
     if unknown or absent:
-        raise IntegrityError(f"{folder}: weights do not fit the model: {', '.join(sorted(unknown | absent)[:3])}")
+        raise IntegrityError(
+            f"{folder}: weights do not fit the model: {', '.join(sorted(unknown | absent)[:3])}"
+        )
     with torch.no_grad():
         for name, value in weights.items():
             if name in named:

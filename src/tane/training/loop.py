@@ -1,7 +1,8 @@
 """THE loop, for every objective. Read it downward: evaluate? save? stop? one step, log.
 
-One turn more than there are steps makes the last evaluation and the last save the same code as all others. What a
-step trains on, its masks, its dropout and its learning rate are functions of the step; nothing iterates.
+One turn more than there are steps makes the last evaluation and the last save the same code as all others.
+What a step trains on, its masks, its dropout and its learning rate are functions of the step; nothing
+iterates.
 """
 
 from __future__ import annotations
@@ -125,7 +126,9 @@ class Loop:
         keys = [key(self.plan.seed, "mask", int(e), int(i)) for e, i in zip(epochs, ids, strict=True)]
         rows = self.plan.micro_rows
         return [
-            self.objective.batch([self.train_blocks[int(i)] for i in ids[a : a + rows]], keys[a : a + rows], self.vocabulary)
+            self.objective.batch(
+                [self.train_blocks[int(i)] for i in ids[a : a + rows]], keys[a : a + rows], self.vocabulary
+            )
             for a in range(0, len(ids), rows)
         ]
 

@@ -1,8 +1,9 @@
-"""A run's memory of its settings: what was asked for, what `auto` became, and what may change when it goes on.
+"""A run's memory of its settings: what was asked for, what `auto` became, and what may change when it goes
+on.
 
-`requested.yaml` holds the recipe as it was asked for, `recipe.yaml` as it was resolved: every `auto` and every
-duration in minutes is a concrete value there, and it is reused on resume. A setting marked "match" must not change;
-one marked "free" may, and the change is said.
+`requested.yaml` holds the recipe as it was asked for, `recipe.yaml` as it was resolved: every `auto` and
+every duration in minutes is a concrete value there, and it is reused on resume. A setting marked "match" must
+not change; one marked "free" may, and the change is said.
 """
 
 from __future__ import annotations

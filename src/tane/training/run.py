@@ -39,7 +39,9 @@ class EarlyStopping(Settings):
 class TrainSettings(Settings):
     """How long, how large, on what, and what is kept."""
 
-    duration: AnyDuration = option(Duration(5, "epochs"), "how long: epochs, steps, tokens or minutes", resume="free")
+    duration: AnyDuration = option(
+        Duration(5, "epochs"), "how long: epochs, steps, tokens or minutes", resume="free"
+    )
     batch_tokens: int = option(4096, "tokens of one optimizer step", gt=0)
     micro_batch_tokens: int | Literal["auto"] = option("auto", "tokens of one forward pass", resume="free")
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to train", resume="free")
@@ -49,7 +51,9 @@ class TrainSettings(Settings):
     gradient_checkpointing: bool = option(False, "less memory for more time")
     freeze: list[str] = option([], "name patterns of parameters that are not trained")
     eval_every: Share = option(0.1, "between evaluations: a fraction of the run or a duration", resume="free")
-    eval_tokens: int | None = option(250_000, "validation tokens used, always the same; none: all", gt=0, resume="free")
+    eval_tokens: int | None = option(
+        250_000, "validation tokens used, always the same; none: all", gt=0, resume="free"
+    )
     save_every: AnyDuration = option(Duration(5, "minutes"), "between checkpoints", resume="free")
     keep: int = option(2, "last checkpoints kept, beside the best", ge=2, resume="free")
     early_stopping: EarlyStopping | None = option(None, "stop when validation no longer gains", resume="free")
@@ -127,7 +131,9 @@ def batch_rows(sections: Sections) -> int:
 def resolve_micro(sections: Sections, device: str) -> int:
     """Tokens of a micro-batch as a concrete value."""
     size = sections.objective.block_size
-    return size * runtime.choose_micro_rows(sections.train.micro_batch_tokens, device, size, batch_rows(sections))
+    return size * runtime.choose_micro_rows(
+        sections.train.micro_batch_tokens, device, size, batch_rows(sections)
+    )
 
 
 def make_plan(sections: Sections, built: Built) -> Plan:
@@ -162,7 +168,8 @@ def make_plan(sections: Sections, built: Built) -> Plan:
 
 
 def usable_step(run_dir: Path, old: Plan | None, new: Plan, optim: OptimSettings, limit: int) -> int:
-    """The newest step from which a run of another length may go on: the learning rates before it are the same.
+    """The newest step from which a run of another length may go on: the learning rates before it are the
+    same.
 
     constant: the last step; wsd: where the decay began; cosine and linear: none but 0.
     """
@@ -181,8 +188,8 @@ def fit(
 ) -> dict[str, Any]:  # fmt: skip
     """Train or go on training in `run_dir`, whose lock the caller holds. Returns the run's metrics.
 
-    Settings are resolved; `old` are those with which the run was recorded before. `settled` is called when it is
-    clear that the run can start or go on, to record the settings.
+    Settings are resolved; `old` are those with which the run was recorded before. `settled` is called when it
+    is clear that the run can start or go on, to record the settings.
     """
     train = sections.train
     assert isinstance(train.threads, int) and isinstance(train.compile, bool) and train.precision != "auto"
@@ -195,13 +202,16 @@ def fit(
             model, sections.objective.block_size, built.vocabulary.size
         ):
             raise InputError(
-                f"{type(model).__name__} does not keep packed documents apart", "--objective.isolate_documents false"
+                f"{type(model).__name__} does not keep packed documents apart",
+                "--objective.isolate_documents false",
             )
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         plan = make_plan(sections, built)
         longest = positions(model) or sections.objective.block_size
-        parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints)
+        parts = checkpoint.Parts(
+            model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints
+        )
         old_plan = make_plan(old, built) if old is not None else None
         state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
         if state.finished and (state.evaluated_step == state.step or built.valid_blocks is None):
@@ -216,7 +226,8 @@ def fit(
         )  # fmt: skip
         progress.say(
             f"{parameters:,} parameters, {plan.total:,} steps of {plan.batch_rows * sections.objective.block_size:,} "
-            f"tokens, {machine.precision} on {machine.device}" + (f", going on at step {state.step}" if state.step else "")
+            f"tokens, {machine.precision} on {machine.device}"
+            + (f", going on at step {state.step}" if state.step else "")
         )
         loop = Loop(
             plan, run_dir, model, sections.objective, sections.optim, machine, built.vocabulary, built.train_blocks,
@@ -266,7 +277,9 @@ def _restore(
                 f"a {optim.schedule.name} run cannot be made longer: its learning rates depend on the length",
                 "start anew with --fresh, or use the schedule wsd or constant from the start",
             )
-        progress.say(f"the run gets another length: going on from step {step}, where its learning rates are the same")
+        progress.say(
+            f"the run gets another length: going on from step {step}, where its learning rates are the same"
+        )
     if old is not None and old.total != plan.total:
         state.finished = state.step >= plan.total
         for later in steps:

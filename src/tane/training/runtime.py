@@ -1,6 +1,7 @@
 """The machine: device, precision, threads, compile. Everything `auto` is decided here, once, and recorded.
 
-A resumed run reuses what was recorded, since bits depend on it: threads, precision, micro-batch, eager or compiled.
+A resumed run reuses what was recorded, since bits depend on it: threads, precision, micro-batch, eager or
+compiled.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return next(name for name, there in have.items() if there)
     if not have[wanted]:
-        raise InputError(f"train.device is {wanted}, but this machine has none that torch can use", "--train.device cpu")
+        raise InputError(
+            f"train.device is {wanted}, but this machine has none that torch can use", "--train.device cpu"
+        )
     return wanted
 
 
 def choose_precision(wanted: str, device: str) -> str:
-    """bf16 where it is faster, else fp32: on a GPU by its kind, on a CPU by its instructions and a short race."""
+    """bf16 where it is faster, else fp32: on a GPU by its kind, on a CPU by its instructions and a short
+    race."""
     if wanted != "auto":
         return wanted
     if device == "cuda":

@@ -1,7 +1,8 @@
 """What a run tells: a bar, `metrics.jsonl` (the one log), TensorBoard.
 
-`metrics.jsonl` is only ever appended to, one whole line a write. A resumed run may repeat a step: the last line
-counts (`read_metrics`). A full disk under the log must not end a healthy run: it is said once, and training goes on.
+`metrics.jsonl` is only ever appended to, one whole line a write. A resumed run may repeat a step: the last
+line counts (`read_metrics`). A full disk under the log must not end a healthy run: it is said once, and
+training goes on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Tracker:
             if self._events is not None and kind in ("step", "eval"):
                 for name, value in values.items():
                     if isinstance(value, (int, float)):
-                        self._events.add_scalar(f"{kind}/{name}" if kind == "eval" else f"train/{name}", value, step)
+                        self._events.add_scalar(
+                            f"{kind}/{name}" if kind == "eval" else f"train/{name}", value, step
+                        )
         except OSError as error:
             if not self._warned:
                 progress.say(f"warning: the log cannot be written ({error.strerror}); training goes on")

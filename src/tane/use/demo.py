@@ -37,7 +37,8 @@ def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
 
 
 def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, steps: int = 320) -> Result:
-    """Run the demo in `out`; a second call goes on or shows the finished run. `inputs`: the person's own files."""
+    """Run the demo in `out`; a second call goes on or shows the finished run. `inputs`: the person's own
+    files."""
     from tane.sample import check_stories, write_corpus
 
     start, out = time.perf_counter(), Path(out)
@@ -51,15 +52,24 @@ def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, 
         progress.say(f"the bundled text: {text} ({text.stat().st_size / 1e6:.1f} MB, made by tane.sample)")
     result = train(recipe_for(out, inputs or [], steps))
     run_dir = Path(result.metrics["run"])
-    curve = [(e["step"], round(e["loss"], 3), round(e["bits_per_char"], 3)) for e in read_metrics(run_dir, "eval")]
+    curve = [
+        (e["step"], round(e["loss"], 3), round(e["bits_per_char"], 3)) for e in read_metrics(run_dir, "eval")
+    ]
     print("\nvalidation loss while training")
     for step, loss, bits in curve:
-        print(f"  step {step:>5}   {loss:6.3f} nats a token   {bits:5.3f} bits a character   {'█' * round(loss * 6)}")
+        print(
+            f"  step {step:>5}   {loss:6.3f} nats a token   {bits:5.3f} bits a character   {'█' * round(loss * 6)}"
+        )
     texts = _stories(result.metrics["model"], own)
     print("\nwhat it writes")
     for story in texts:
         print(f"  {story.strip()}\n")
-    values: dict[str, Any] = {"run": str(run_dir), "model": result.metrics["model"], "curve": curve, "texts": texts}
+    values: dict[str, Any] = {
+        "run": str(run_dir),
+        "model": result.metrics["model"],
+        "curve": curve,
+        "texts": texts,
+    }
     corpus = Corpus.open(run_dir / "data" / "corpus")
     shares = check_stories(texts, corpus.texts("train"))
     print(f"  {shares}")

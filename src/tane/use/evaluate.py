@@ -1,8 +1,8 @@
 """`tane evaluate`: how well a model predicts a text, in nats, perplexity, bits per character and per byte.
 
-Summed nats over summed targets, never a mean of means. Each document ends with EOS, and the stream begins with one,
-so that every token of the text is a target exactly once. Bits per character count the characters of the
-normalised text; comparing models of different tokenizers is fair only by them.
+Summed nats over summed targets, never a mean of means. Each document ends with EOS, and the stream begins
+with one, so that every token of the text is a target exactly once. Bits per character count the characters of
+the normalised text; comparing models of different tokenizers is fair only by them.
 """
 
 from __future__ import annotations
@@ -39,13 +39,17 @@ def evaluate(
     block_size: int | None = None,
     device: str = "auto",
 ) -> Result:
-    """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens, chars}.
+    """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens,
+    chars}.
 
-    unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to, else the defaults.
-    block_size: positions of context; None takes the model's own. Duplicates in the data are scored, not dropped.
+    unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to, else the
+    defaults. block_size: positions of context; None takes the model's own. Duplicates in the data are scored,
+    not dropped.
     """
     folder = find_model(model)
-    settings = _text_settings(folder, [data] if isinstance(data, str) else list(data), unit, normalize, encoding)
+    settings = _text_settings(
+        folder, [data] if isinstance(data, str) else list(data), unit, normalize, encoding
+    )
     encoder = Encoder(folder)
     network = open_model(folder)
     runtime = Runtime(choose_device(device), "fp32", False, torch.get_num_threads())
@@ -106,7 +110,9 @@ def _stream(texts: list[str], encoder: Encoder) -> np.ndarray:
 
 
 @torch.no_grad()
-def _score(loss: Loss, stream: np.ndarray, length: int, eos: int, runtime: Runtime) -> tuple[float, float, int]:
+def _score(
+    loss: Loss, stream: np.ndarray, length: int, eos: int, runtime: Runtime
+) -> tuple[float, float, int]:
     """(summed nats, those of EOS targets, targets), blocks of `length` positions overlapping by one token."""
     total, at_eos, targets = 0.0, 0.0, len(stream) - 1
     rows = max(1, BATCH_TOKENS // length)
@@ -119,7 +125,9 @@ def _score(loss: Loss, stream: np.ndarray, length: int, eos: int, runtime: Runti
             inputs.reshape(-1)[: len(piece) - 1] = piece[:-1]
             labels.reshape(-1)[: len(piece) - 1] = piece[1:]
             ids, targets_here = torch.from_numpy(inputs), torch.from_numpy(labels)
-            batch = Batch({"input_ids": ids.to(runtime.device)}, targets_here.to(runtime.device), len(piece) - 1, 0)
+            batch = Batch(
+                {"input_ids": ids.to(runtime.device)}, targets_here.to(runtime.device), len(piece) - 1, 0
+            )
             nats = loss.per_target(batch).double().cpu()
             total += nats.sum().item()
             at_eos += nats[torch.from_numpy(piece[1:] == eos)].sum().item()

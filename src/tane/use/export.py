@@ -1,7 +1,7 @@
 """`tane export RUN DIR`: a plain Hugging Face folder with a model card, checked by opening it again.
 
-The check: the folder opens with `AutoModelForCausalLM` and `AutoTokenizer`, its logits equal the run's to the bit,
-and its tokenizer gives the ids that stand in the shards the model was trained on.
+The check: the folder opens with `AutoModelForCausalLM` and `AutoTokenizer`, its logits equal the run's to the
+bit, and its tokenizer gives the ids that stand in the shards the model was trained on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
     with signals.caught(), hushed(), files.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         manifest = files.publish(target, "export", write)
-    progress.say(f"exported to {target}: {checked['ids_compared']:,} ids compared with the shards, logits equal")
+    progress.say(
+        f"exported to {target}: {checked['ids_compared']:,} ids compared with the shards, logits equal"
+    )
     return Result(str(target), {"export": str(target), **checked}, manifest.fingerprint)
 
 
@@ -70,7 +72,9 @@ def _check(source: Path, copy: Path, run_dir: Path | None) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(copy), local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(str(copy), local_files_only=True, use_safetensors=True).eval()
+    model = AutoModelForCausalLM.from_pretrained(
+        str(copy), local_files_only=True, use_safetensors=True
+    ).eval()
     original = open_model(source).eval()
     ids = torch.arange(16)[None] % len(tokenizer)
     with torch.no_grad():
@@ -116,9 +120,16 @@ def model_card(folder: Path, run_dir: Path | None) -> str:
             best = min(evals, key=lambda e: e["loss"])
             lines += ["## Scores", "", "| measure | value |", "|---|---|"]
             lines += [f"| validation loss (nats per token) | {best['loss']:.4f} |"]
-            lines += [f"| bits per character | {best['bits_per_char']:.4f} |", f"| step | {best['step']:,} |", ""]
+            lines += [
+                f"| bits per character | {best['bits_per_char']:.4f} |",
+                f"| step | {best['step']:,} |",
+                "",
+            ]
         if starts:
-            lines += [f"{starts[0]['parameters']:,} parameters; torch {starts[0]['torch']}; {starts[0]['precision']}.", ""]
+            lines += [
+                f"{starts[0]['parameters']:,} parameters; torch {starts[0]['torch']}; {starts[0]['precision']}.",
+                "",
+            ]
         ledger = _ledger(run_dir)
         if ledger:
             lines += ["## Text", "", "```", ledger, "```", ""]

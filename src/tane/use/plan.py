@@ -21,7 +21,9 @@ from tane.types import Result, Vocabulary
 if TYPE_CHECKING:
     from tane.recipe import Recipe
 
-BYTES_PER_TOKEN = 5.2  # UTF-8 bytes of Japanese text a piece of an 8,000-piece unigram tokenizer (measured: 8 MB, 1.54 M)
+BYTES_PER_TOKEN = (
+    5.2  # UTF-8 bytes of Japanese text a piece of an 8,000-piece unigram tokenizer (measured: 8 MB, 1.54 M)
+)
 
 
 def derive(recipe: Recipe) -> Result:
@@ -30,7 +32,9 @@ def derive(recipe: Recipe) -> Result:
     tokens, valid, pieces, known = _tokens(recipe)
     rows = run.batch_rows(recipe.sections())
     if rows < 1:
-        raise InputError(f"train.batch_tokens is {train.batch_tokens}, less than one block of {objective.block_size}")
+        raise InputError(
+            f"train.batch_tokens is {train.batch_tokens}, less than one block of {objective.block_size}"
+        )
     blocks = max(1, -(-(tokens - 1) // objective.block_size))
     device = runtime.choose_device(train.device)
     micro = runtime.choose_micro_rows(train.micro_batch_tokens, device, objective.block_size, rows)
@@ -70,7 +74,11 @@ def derive(recipe: Recipe) -> Result:
             else None if isinstance(every, Duration) else max(1, round(every * steps))
         )  # fmt: skip
     for name, value in values.items():
-        progress.say(f"{name.replace('_', ' '):>24}  {value:,}" if isinstance(value, (int, float)) else f"{name.replace('_', ' '):>24}  {value}")
+        progress.say(
+            f"{name.replace('_', ' '):>24}  {value:,}"
+            if isinstance(value, (int, float))
+            else f"{name.replace('_', ' '):>24}  {value}"
+        )
     if minutes:
         progress.say("a duration in minutes becomes steps when training has measured its speed")
     return Result(str(recipe.run_path), values)
@@ -83,7 +91,9 @@ def _tokens(recipe: Recipe) -> tuple[int, int, int, bool]:
         pieces = files.Manifest.read(folder / "tokenizer", "tokenizer").meta["pieces"]
         return len(Shards(folder / "shards", "train")), len(Shards(folder / "shards", "valid")), pieces, True
     except IntegrityError:
-        size = sum(s["bytes"] * (3 if s["path"].endswith((".gz", ".zst")) else 1) for s in input_state(recipe.corpus))
+        size = sum(
+            s["bytes"] * (3 if s["path"].endswith((".gz", ".zst")) else 1) for s in input_state(recipe.corpus)
+        )
         tokens = int(size / BYTES_PER_TOKEN)
         valid = int(tokens * recipe.corpus.valid_fraction)
         return tokens - valid, valid, recipe.tokenizer.vocab_size, False
@@ -101,4 +111,6 @@ def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int]:
         with torch.device("meta"):
             model = getattr(transformers, recipe.objective.auto_model).from_config(config)
     run.freeze(model, recipe.train.freeze)
-    return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return sum(p.numel() for p in model.parameters()), sum(
+        p.numel() for p in model.parameters() if p.requires_grad
+    )

@@ -1,4 +1,5 @@
-"""Plots of a run for people: the loss over the steps. Japanese labels show, since matplotlib-fontja brings glyphs."""
+"""Plots of a run for people: the loss over the steps. Japanese labels show, since matplotlib-fontja brings
+glyphs."""
 
 from __future__ import annotations
 
@@ -23,8 +24,12 @@ def plot_loss(run_dir: str | Path, path: str | Path | None = None) -> Any:
     steps, evals = read_metrics(run_dir, "step"), read_metrics(run_dir, "eval")
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot([e["step"] for e in steps], [e["loss"] for e in steps], label="training", color="0.6", linewidth=1)
-    axes.plot([e["step"] for e in evals], [e["loss"] for e in evals], "o-", label="validation", color="tab:blue")
+    axes.plot(
+        [e["step"] for e in steps], [e["loss"] for e in steps], label="training", color="0.6", linewidth=1
+    )
+    axes.plot(
+        [e["step"] for e in evals], [e["loss"] for e in evals], "o-", label="validation", color="tab:blue"
+    )
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
     axes.set_title(run_dir.name)

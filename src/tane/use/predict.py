@@ -36,10 +36,11 @@ def generate(
     greedy: bool = False,
     device: str = "auto",
 ) -> Result:
-    """Texts that begin with the prompts: `metrics["texts"]`, in the order of the prompts, `num` of each together.
+    """Texts that begin with the prompts: `metrics["texts"]`, in the order of the prompts, `num` of each
+    together.
 
-    top_k 0 and top_p 1 switch these off; greedy ignores all sampling settings. stop: a text ends before the first
-    of these strings. A text never grows past the model's positions.
+    top_k 0 and top_p 1 switch these off; greedy ignores all sampling settings. stop: a text ends before the
+    first of these strings. A text never grows past the model's positions.
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(num, max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy)

@@ -22,7 +22,9 @@ def verify(path: str | Path, *, fast: bool = False) -> Result:
     expected += [p for p in stages if p.is_dir()]
     folders = sorted({*folders, *expected})
     if not folders:
-        raise InputError(f"{root} holds nothing that can be verified: expected a data folder, a run or an export")
+        raise InputError(
+            f"{root} holds nothing that can be verified: expected a data folder, a run or an export"
+        )
     checked, bad = 0, []
     for folder in folders:
         try:
