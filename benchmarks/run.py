@@ -127,7 +127,8 @@ def quality(bench: Bench, rounds: int) -> dict:
         for r in rows
     ]
     notes = (
-        "One run each; lower is better. The loop never sees line ends or end-of-text tokens, so the last column scores "
+        "One run each; lower is better. The loop never sees line ends or end-of-text tokens, so the "
+        "last column scores "
         "lines one by one and counts only the tokens of the text."
     )
     return {
@@ -141,7 +142,14 @@ def quality(bench: Bench, rounds: int) -> dict:
 
 def start(bench: Bench, rounds: int) -> dict:
     """Seconds of `tane --help` and of `import tane`, beside a bare interpreter."""
-    code = "import subprocess,sys,time,json;t=time.perf_counter();subprocess.run({},stdout=-3,check=True);print(json.dumps({{'seconds':time.perf_counter()-t}}))"
+    code = "; ".join(
+        (
+            "import json, subprocess, time",
+            "start = time.perf_counter()",
+            "subprocess.run({}, stdout=subprocess.DEVNULL, check=True)",
+            "print(json.dumps(dict(seconds=time.perf_counter() - start)))",
+        )
+    )
     sides = [
         runner.Side(name, [sys.executable, "-c", code.format(command)], "seconds")
         for name, command in (
@@ -165,11 +173,8 @@ def main() -> None:
     args = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="tane-bench-"))
     try:
-        text = (
-            args.text
-            or os.environ.get("TANE_TEST_DATA", "")
-            and f"{os.environ['TANE_TEST_DATA']}/ja/aozora-a.txt.gz"
-        )
+        real = os.environ.get("TANE_TEST_DATA")
+        text = args.text or (f"{real}/ja/aozora-a.txt.gz" if real else "")
         if not text:
             from tane.sample import write_corpus
 

@@ -66,11 +66,18 @@ def interleave(title: str, sides: list[Side], rounds: int, notes: str = "") -> d
         ratios = [a / b for a, b in zip(values, base, strict=True)]
         rows.append(
             {
-                "side": side.name, "figure": side.figure, "median": statistics.median(values), "min": min(values),
-                "max": max(values), "ratio": statistics.median(ratios), "ratio_min": min(ratios),
-                "ratio_max": max(ratios), "runs": side.runs, "command": side.command,
+                "side": side.name,
+                "figure": side.figure,
+                "median": statistics.median(values),
+                "min": min(values),
+                "max": max(values),
+                "ratio": statistics.median(ratios),
+                "ratio_min": min(ratios),
+                "ratio_max": max(ratios),
+                "runs": side.runs,
+                "command": side.command,
             }
-        )  # fmt: skip
+        )
     return {"title": title, "rounds": rounds, "notes": notes, "rows": rows}
 
 
@@ -89,7 +96,8 @@ def versions() -> str:
     import torch
     import transformers
 
-    return f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
+    libraries = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    return f"Python {platform.python_version()}, {libraries}"
 
 
 def table(result: dict[str, Any]) -> str:
@@ -108,7 +116,8 @@ def table(result: dict[str, Any]) -> str:
     ]
     for row in result["rows"]:
         lines.append(
-            f"| {row['side']} | {row['figure']} | {row['median']:,.4g} | {row['min']:,.4g} to {row['max']:,.4g} "
+            f"| {row['side']} | {row['figure']} | {row['median']:,.4g} | {row['min']:,.4g} to "
+            f"{row['max']:,.4g} "
             f"| {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |"
         )
     return "\n".join([*lines, ""])

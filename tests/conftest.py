@@ -1,4 +1,4 @@
-"""What many tests share: real text where it is at hand, and a small text of our own where it is not needed."""
+"""What many tests share: real text where it is at hand, and a small text of our own."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The house rules that a reader of the source could check by eye: layers, late imports, no pickle, no drawers."""
+"""The house rules that one could check by eye: layers, late imports, no pickle, no drawers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,47 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 GROUND = {"errors", "types", "registry", "files", "settings", "signals", "progress", "hub"}
-LAYERS = {"text": 1, "tokens": 2, "objectives": 3, "model": 3, "optim": 3, "training": 4, "recipe": 5, "use": 6}
+LAYERS = {
+    "text": 1,
+    "tokens": 2,
+    "objectives": 3,
+    "model": 3,
+    "optim": 3,
+    "training": 4,
+    "recipe": 5,
+    "use": 6,
+}
 TOP = 7  # cli, __main__ and the package itself
 SAMPLE = "sample"
 # imported inside the function that uses them, and nowhere else
 ON_USE = {
-    "transformers", "datasets", "matplotlib", "tokenizers", "sentencepiece", "fugashi", "huggingface_hub", "ipadic",
-    "pandas", "pyarrow", "python_calamine", "sklearn", "scipy", "peft", "wandb", "starlette", "uvicorn", "IPython",
-    "tensorboard", "lightning", "accelerate", "megatron", "charset_normalizer", "jinja2", "zstandard", "tqdm",
-}  # fmt: skip
+    "transformers",
+    "datasets",
+    "matplotlib",
+    "tokenizers",
+    "sentencepiece",
+    "fugashi",
+    "huggingface_hub",
+    "ipadic",
+    "pandas",
+    "pyarrow",
+    "python_calamine",
+    "sklearn",
+    "scipy",
+    "peft",
+    "wandb",
+    "starlette",
+    "uvicorn",
+    "IPython",
+    "tensorboard",
+    "lightning",
+    "accelerate",
+    "megatron",
+    "charset_normalizer",
+    "jinja2",
+    "zstandard",
+    "tqdm",
+}
 TORCH_FROM = 2  # torch may stand at the top of a module from this layer upwards
 
 
@@ -60,7 +92,7 @@ def walk(node: ast.AST, inside: bool = False) -> Iterator[tuple[ast.AST, bool]]:
 
 
 def imports(source: str, module: str, package: bool) -> Iterator[tuple[str, bool]]:
-    """(name of an imported module, whether inside a function). `from a import b` gives a.b where that is a module."""
+    """(imported module, whether inside a function); `from a import b` gives a.b where that is a module."""
     for node, inside in walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, inside) for alias in node.names)
@@ -103,13 +135,19 @@ def test_the_checker_sees_every_edge() -> None:
         "class A:\n    def f(self):\n        from tane.use.verify import verify\n"
     )
     found = list(imports(source, "tane.tokens.shards", False))
-    assert ("tane.files", False) in found and ("tane.hub", False) in found and ("tane.training", False) in found
+    assert (
+        ("tane.files", False) in found and ("tane.hub", False) in found and ("tane.training", False) in found
+    )
     assert ("tane.tokens.blocks", False) in found and ("tane.use.plan", False) in found
     assert ("tane.use.verify", True) in found
     assert not any(name == "tane.recipe" for name, _ in found)
-    assert upward("tane.tokens.shards", "tane.training", False) and upward("tane.tokens.shards", "tane.use.plan", True)
+    assert upward("tane.tokens.shards", "tane.training", False) and upward(
+        "tane.tokens.shards", "tane.use.plan", True
+    )
     assert upward("tane.files", "tane.text.corpus", False) and upward("tane.sample.world", "tane.text", False)
-    assert upward("tane.text.corpus", "tane.sample", True) and upward("tane.training.run", "tane.recipe", True)
+    assert upward("tane.text.corpus", "tane.sample", True) and upward(
+        "tane.training.run", "tane.recipe", True
+    )
     assert upward("tane.recipe", "tane.use.plan", False) and not upward("tane.recipe", "tane.use.plan", True)
     assert not upward("tane.training.loop", "tane.model.loss", False)
     assert layer("tane.cli") == layer("tane") == layer("tane.__main__") == TOP
@@ -142,7 +180,11 @@ def test_below_the_command_line_the_package_is_imported_for_its_version_only() -
 def test_no_circles() -> None:
     graph: dict[str, set[str]] = {}
     for module, name, _ in edges():
-        if not (module == "tane.recipe" and name.startswith("tane.use.")) and name != "tane" and name != module:
+        if (
+            not (module == "tane.recipe" and name.startswith("tane.use."))
+            and name != "tane"
+            and name != module
+        ):
             graph.setdefault(module, set()).add(name)
     for package in MODULES:  # a package is imported before what it holds
         graph.setdefault(package, set())
@@ -186,7 +228,8 @@ HEAVY = {"torch", "transformers", "numpy", "pydantic", "yaml", "datasets", "tqdm
 
 
 @pytest.mark.parametrize(
-    "code", ["import tane", "from tane.cli import main\nmain(['--help'])", "import tane.sample", "import tane.files"]
+    "code",
+    ["import tane", "from tane.cli import main\nmain(['--help'])", "import tane.sample", "import tane.files"],
 )
 def test_nothing_heavy_is_loaded_at_import(code: str) -> None:
     assert not loaded(code) & HEAVY
@@ -222,9 +265,19 @@ def test_public_names_are_listed() -> None:
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 UNSAFE_NAMES = {
-    "torch.load", "jinja2.Template", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "yaml.unsafe_load_all",
-    "yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "pandas.read_pickle", "os.system", "torch.jit.load",
-}  # fmt: skip
+    "torch.load",
+    "jinja2.Template",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "yaml.load_all",
+    "yaml.unsafe_load_all",
+    "yaml.Loader",
+    "yaml.FullLoader",
+    "yaml.UnsafeLoader",
+    "pandas.read_pickle",
+    "os.system",
+    "torch.jit.load",
+}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 YAML_LOADERS = {"_Loader", "yaml.SafeLoader", "SafeLoader"}
 
@@ -246,7 +299,9 @@ def unsafe(source: str) -> list[str]:
             found += [name] if name in UNSAFE_NAMES else []
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            if name in BUILTINS or name.removeprefix("builtins.") in BUILTINS and name.startswith("builtins."):
+            if name in BUILTINS or (
+                name.removeprefix("builtins.") in BUILTINS and name.startswith("builtins.")
+            ):
                 found.append(f"{name}()")
             if name == "yaml.load":
                 loaders = {ast.unparse(k.value) for k in node.keywords if k.arg == "Loader"}
@@ -264,27 +319,51 @@ def unsafe(source: str) -> list[str]:
 @pytest.mark.parametrize(
     "source",
     [
-        "import pickle", "from pickle import loads", "import cloudpickle as c", "import torch\ntorch.load('x')",
-        "from torch import load", "np.load(p, allow_pickle=True)", "eval('1')", "exec(code)", "builtins.eval('1')",
-        "AutoModel.from_pretrained(x, trust_remote_code=True)", "f(trust_remote_code=flag)", "yaml.load(text)",
-        "yaml.load(text, Loader=yaml.Loader)", "yaml.full_load(text)", "from jinja2 import Template",
-        "jinja2.Template(x)", "__import__('os')", "def f():\n    import pickle", "subprocess.run(x, shell=True)",
+        "import pickle",
+        "from pickle import loads",
+        "import cloudpickle as c",
+        "import torch\ntorch.load('x')",
+        "from torch import load",
+        "np.load(p, allow_pickle=True)",
+        "eval('1')",
+        "exec(code)",
+        "builtins.eval('1')",
+        "AutoModel.from_pretrained(x, trust_remote_code=True)",
+        "f(trust_remote_code=flag)",
+        "yaml.load(text)",
+        "yaml.load(text, Loader=yaml.Loader)",
+        "yaml.full_load(text)",
+        "from jinja2 import Template",
+        "jinja2.Template(x)",
+        "__import__('os')",
+        "def f():\n    import pickle",
+        "subprocess.run(x, shell=True)",
     ],
-)  # fmt: skip
+)
 def test_the_checker_sees_what_is_unsafe(source: str) -> None:
     assert unsafe(source)
 
 
 @pytest.mark.parametrize(
     "source",
-    ["model.eval()", "f(trust_remote_code=False)", "yaml.load(t, Loader=_Loader)", "re.compile('a')", "json.load(f)"],
+    [
+        "model.eval()",
+        "f(trust_remote_code=False)",
+        "yaml.load(t, Loader=_Loader)",
+        "re.compile('a')",
+        "json.load(f)",
+    ],
 )
 def test_the_checker_leaves_the_harmless_alone(source: str) -> None:
     assert not unsafe(source)
 
 
 def test_nothing_unsafe_in_the_source() -> None:
-    wrong = {module: found for module, path in MODULES.items() if (found := unsafe(path.read_text(encoding="utf-8")))}
+    wrong = {
+        module: found
+        for module, path in MODULES.items()
+        if (found := unsafe(path.read_text(encoding="utf-8")))
+    }
     assert not wrong
 
 

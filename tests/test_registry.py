@@ -27,7 +27,9 @@ def test_the_names_are_the_files(kind: str) -> None:
     files = {p.stem for p in folder.glob("*.py")} - {"__init__"}
     assert names and names == sorted(names) and set(names) <= files
     package = __import__(f"tane.{kind}", fromlist=["x"])
-    assert files - set(names) == set(getattr(package, "NOT_PARTS", ())) & files, "a file is a part or is said to be none"
+    assert files - set(names) == set(getattr(package, "NOT_PARTS", ())) & files, (
+        "a file is a part or is said to be none"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,9 +42,11 @@ def test_each_name_gives_a_class_of_its_own_file(kind: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"unknown name 'causel' among objectives\n.*did you mean 'causal'\?"):
+    with pytest.raises(
+        InputError, match=r"unknown name 'causel' among objectives\n.*did you mean 'causal'\?"
+    ):
         registry.find("objectives", "causel")
-    with pytest.raises(InputError, match="choose one of: .*causal"):
+    with pytest.raises(InputError, match=r"choose one of: .*causal"):
         registry.find("objectives", "zzz")
     for name in ("groups", "schedules", "__init__", "Muon", "../muon", "os", ""):
         with pytest.raises(InputError, match="unknown name"):
@@ -54,7 +58,8 @@ def test_a_part_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no.such.module:X", "os:NoSuch", ":X", "os:", "os:path", ".relative:X", "tests.test_registry", "a:b:c"]
+    "name",
+    ["no.such.module:X", "os:NoSuch", ":X", "os:", "os:path", ".relative:X", "tests.test_registry", "a:b:c"],
 )
 def test_what_is_no_class_is_an_input_error(name: str) -> None:
     with pytest.raises(InputError):

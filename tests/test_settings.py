@@ -1,4 +1,4 @@
-"""Settings: YAML as people write it, strict values, plain errors, durations that survive being written down."""
+"""Settings: YAML as people write it, strict values, plain errors, durations that survive writing."""
 
 from __future__ import annotations
 
@@ -66,12 +66,33 @@ def message(cls: type[Settings], values: dict[Any, Any]) -> str:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e-4", 1e-4), ("1E3", 1000.0), ("+.5e3", 500.0), ("1.", 1.0), ("-3", -3), ("012", 12), ("0", 0),
-        ("no", "no"), ("yes", "yes"), ("on", "on"), ("off", "off"), ("true", True), ("False", False),
-        ("1_000", "1_000"), ("0x10", "0x10"), ("1:30", "1:30"), ("2024-01-01", "2024-01-01"), (".inf", ".inf"),
-        ("~", None), ("null", None), ("", None), ("'12'", "12"), ("種", "種"), ("=", "="), ("<<", "<<"),
+        ("1e-4", 1e-4),
+        ("1E3", 1000.0),
+        ("+.5e3", 500.0),
+        ("1.", 1.0),
+        ("-3", -3),
+        ("012", 12),
+        ("0", 0),
+        ("no", "no"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("off", "off"),
+        ("true", True),
+        ("False", False),
+        ("1_000", "1_000"),
+        ("0x10", "0x10"),
+        ("1:30", "1:30"),
+        ("2024-01-01", "2024-01-01"),
+        (".inf", ".inf"),
+        ("~", None),
+        ("null", None),
+        ("", None),
+        ("'12'", "12"),
+        ("種", "種"),
+        ("=", "="),
+        ("<<", "<<"),
     ],
-)  # fmt: skip
+)
 def test_yaml_scalars(text: str, value: object) -> None:
     found = parse_yaml(text, "w")
     assert found == value and type(found) is type(value)
@@ -85,7 +106,10 @@ def test_yaml_scalars(text: str, value: object) -> None:
         ("a: &x [1]\nb: *x", "line 2: not valid YAML: aliases"),
         ("a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases"),
         ("base: &b {x: 1}\nc:\n  <<: *b", "aliases"),
-        ("a: !!python/object/apply:os.system [ls]", "line 1: not valid YAML: could not determine a constructor"),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            "line 1: not valid YAML: could not determine a constructor",
+        ),
         ("!!python/name:os.system", "not valid YAML"),
         ("a:\n\tb: 1", "line 2: not valid YAML: found character '\\t'"),
         ("{[1]: 2}", "a key must be text"),
@@ -137,11 +161,16 @@ def test_recipe_files_with_a_mark_or_other_line_ends(tmp_path: Path) -> None:
 
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.from_regex(r"[-+]?[0-9._:eExob]{1,6}", fullmatch=True),
-    st.sampled_from(["no", "1e-4", "08", "012", "~", "none", "#列", "*.txt", "&a", "!x", "%", "@", "<<", "=", "- a"]),
-)  # fmt: skip
+    st.sampled_from(
+        ["no", "1e-4", "08", "012", "~", "none", "#列", "*.txt", "&a", "!x", "%", "@", "<<", "=", "- a"]
+    ),
+)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,4}", fullmatch=True), SCALARS | st.lists(SCALARS, max_size=3)))
@@ -168,13 +197,25 @@ def test_the_same_list_twice_is_written_twice() -> None:
 @pytest.mark.parametrize(
     ("text", "amount", "unit"),
     [
-        ("2 epochs", 2, "epochs"), ("1 epoch", 1, "epochs"), ("10k steps", 10_000, "steps"), ("1 step", 1, "steps"),
-        ("1.5B tokens", 1.5e9, "tokens"), ("300m tokens", 3e8, "tokens"), ("1_000 steps", 1000, "steps"),
-        ("20 minutes", 20, "minutes"), ("5min", 5, "minutes"), ("90 seconds", 1.5, "minutes"), ("2h", 120, "minutes"),
-        ("30 s", 0.5, "minutes"), ("0.25 Epochs", 0.25, "epochs"), ("1e3 steps", 1000, "steps"),
-        (" 7  steps ", 7, "steps"), ("1e-2 epochs", 0.01, "epochs"), ("1e+3 steps", 1000, "steps"),
+        ("2 epochs", 2, "epochs"),
+        ("1 epoch", 1, "epochs"),
+        ("10k steps", 10_000, "steps"),
+        ("1 step", 1, "steps"),
+        ("1.5B tokens", 1.5e9, "tokens"),
+        ("300m tokens", 3e8, "tokens"),
+        ("1_000 steps", 1000, "steps"),
+        ("20 minutes", 20, "minutes"),
+        ("5min", 5, "minutes"),
+        ("90 seconds", 1.5, "minutes"),
+        ("2h", 120, "minutes"),
+        ("30 s", 0.5, "minutes"),
+        ("0.25 Epochs", 0.25, "epochs"),
+        ("1e3 steps", 1000, "steps"),
+        (" 7  steps ", 7, "steps"),
+        ("1e-2 epochs", 0.01, "epochs"),
+        ("1e+3 steps", 1000, "steps"),
     ],
-)  # fmt: skip
+)
 def test_durations_are_read(text: str, amount: float, unit: str) -> None:
     found = Duration.parse(text)
     assert found.unit == unit and math.isclose(found.amount, amount, rel_tol=1e-12)
@@ -183,11 +224,32 @@ def test_durations_are_read(text: str, amount: float, unit: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "", "soon", "2", "epochs", "-1 steps", "0 steps", "0.0 epochs", "1 stepss", "1 2 steps", "1,000 steps",
-        "nan steps", "inf steps", "1e999 steps", "9e99 tokens", "2 epochs 3 steps", "２ epochs", "500 ms", "1 kh",
-        "1..5 epochs", 2, 2.5, True, None, ["1 step"],
+        "",
+        "soon",
+        "2",
+        "epochs",
+        "-1 steps",
+        "0 steps",
+        "0.0 epochs",
+        "1 stepss",
+        "1 2 steps",
+        "1,000 steps",
+        "nan steps",
+        "inf steps",
+        "1e999 steps",
+        "9e99 tokens",
+        "2 epochs 3 steps",
+        "２ epochs",
+        "500 ms",
+        "1 kh",
+        "1..5 epochs",
+        2,
+        2.5,
+        True,
+        None,
+        ["1 step"],
     ],
-)  # fmt: skip
+)
 def test_nonsense_is_no_duration(value: object) -> None:
     with pytest.raises(ValueError, match="expected a duration such as"):
         Duration.parse(value)
@@ -261,7 +323,13 @@ def test_wrong_values_are_told_by_their_key(values: dict[Any, Any], told: str) -
 def test_right_values_of_each_kind() -> None:
     given = {"flag": True, "choice": False, "number": "12", "inner": {"size": "1_000", "ratio": "1e-4"}}
     outer = build(Outer, given, "h")
-    assert (outer.flag, outer.choice, outer.number, outer.inner.size, outer.inner.ratio) == (True, False, 12, 1000, 1e-4)
+    assert (outer.flag, outer.choice, outer.number, outer.inner.size, outer.inner.ratio) == (
+        True,
+        False,
+        12,
+        1000,
+        1e-4,
+    )
     assert build(Outer, {"choice": "auto"}, "h").choice == "auto"
     assert build(Outer, {"items": ["a", {"size": 4}]}, "h").items == ["a", Inner(size=4)]
 
@@ -339,7 +407,9 @@ def test_a_part_is_chosen_by_its_name() -> None:
     assert build(Parted, {}, "h").optim.name == "muon"
     assert build(Parted, {"optim": "adamw"}, "h").optim.name == "adamw"
     assert build(Parted, {"optim": {"lr": 1e-3}}, "h").optim.name == "muon"
-    assert build(Parted, {"optim": {"name": f"{__name__}:Own", "lr": 2}}, "h").optim == Own(name=f"{__name__}:Own", lr=2)
+    assert build(Parted, {"optim": {"name": f"{__name__}:Own", "lr": 2}}, "h").optim == Own(
+        name=f"{__name__}:Own", lr=2
+    )
     assert "did you mean 'adamw'?" in message(Parted, {"optim": "adamv"})
     assert "expected a name or a mapping" in message(Parted, {"optim": 3})
     assert "optim.lr" in message(Parted, {"optim": {"lr": -1}})
@@ -380,11 +450,28 @@ def test_every_setting_has_a_meaning_and_a_resume_rule() -> None:
 
 def test_the_rules_that_protect_a_run() -> None:
     rules = Recipe().rules()
-    for name in ("seed", "train.batch_tokens", "objective.block_size", "optim.name", "model.config", "corpus.inputs",
-                 "tokenizer.vocab_size", "train.precision", "train.compile"):  # fmt: skip
+    for name in (
+        "seed",
+        "train.batch_tokens",
+        "objective.block_size",
+        "optim.name",
+        "model.config",
+        "corpus.inputs",
+        "tokenizer.vocab_size",
+        "train.precision",
+        "train.compile",
+    ):
         assert rules[name] == "match", name
-    for name in ("train.duration", "train.save_every", "train.eval_every", "optim.lr", "train.device", "run_dir",
-                 "train.micro_batch_tokens", "train.keep"):  # fmt: skip
+    for name in (
+        "train.duration",
+        "train.save_every",
+        "train.eval_every",
+        "optim.lr",
+        "train.device",
+        "run_dir",
+        "train.micro_batch_tokens",
+        "train.keep",
+    ):
         assert rules[name] == "free", name
     assert set(rules) == {name for name, _ in leaves(Recipe)}
 
@@ -396,7 +483,10 @@ def test_options_show_every_setting_of_every_variant() -> None:
     for kind, field in (("optim", "optim"), ("objectives", "objective")):
         for name in registry.names(kind):
             for leaf in registry.find(kind, name).model_fields:
-                assert any(n == f"{field}.{leaf}" or n.startswith(f"{field}.{leaf}.") for n in names), (name, leaf)
+                assert any(n == f"{field}.{leaf}" or n.startswith(f"{field}.{leaf}.") for n in names), (
+                    name,
+                    leaf,
+                )
     assert all(kind and default and meaning for _, kind, default, meaning in rows)
     shown = {(row[0], row[2]) for row in rows}
     for name in registry.names("optim"):  # defaults that differ between variants are all shown
@@ -406,8 +496,9 @@ def test_options_show_every_setting_of_every_variant() -> None:
 def test_options_of_a_section() -> None:
     assert [row[0] for row in options("seed")] == ["seed"]
     assert {row[0] for row in options("train.early_stopping")} == {
-        "train.early_stopping.patience", "train.early_stopping.min_delta"
-    }  # fmt: skip
+        "train.early_stopping.patience",
+        "train.early_stopping.min_delta",
+    }
     assert all(row[0].startswith("train.") for row in options("train")) and list(options("trai")) == []
     kinds = {row[0]: (row[1], row[2]) for row in options()}
     assert kinds["train.duration"] == ("duration", "5 epochs")

@@ -113,7 +113,10 @@ def test_the_second_signal_leaves_at_once(numbers: tuple[int, int]) -> None:
 
 ORPHAN = """
 import os, subprocess, sys
-code = "from tane import signals; signals.die_with_parent(); print('born', flush=True); import time; time.sleep(60)"
+code = (
+    "from tane import signals; signals.die_with_parent(); print('born', flush=True); import time; "
+    "time.sleep(60)"
+)
 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
 print(child.pid, flush=True)
@@ -121,7 +124,9 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux alone tells a child that its parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the kernel of Linux alone tells a child that its parent died"
+)
 def test_a_child_dies_with_its_parent_and_not_by_the_parents_signals() -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", ORPHAN], stdin=pipe, stdout=pipe, text=True) as parent:

@@ -25,10 +25,12 @@ CONSTRAINTS = ROOT / "constraints.txt"
 
 
 def stop(text: str) -> None:
+    """End with a message."""
     sys.exit(f"set-up: {text}")
 
 
 def pip(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the pip of `.venv`; with `capture` its output is kept."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
     return subprocess.run(
         command, text=True, cwd=ROOT, stdout=subprocess.PIPE if capture else None, check=False
@@ -36,13 +38,24 @@ def pip(*arguments: str, capture: bool = False) -> subprocess.CompletedProcess[s
 
 
 def torch_requirement() -> str:
+    """The line of constraints.txt that names torch."""
     return next(line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
 
 
 def would_take_cuda(requirement: str, *source: str) -> bool | None:
     """Whether pip would take a torch build that needs NVIDIA's packages; None when it would take nothing."""
-    report = pip("install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--report", "-", *source,
-                 requirement, capture=True)  # fmt: skip
+    report = pip(
+        "install",
+        "--quiet",
+        "--dry-run",
+        "--no-deps",
+        "--ignore-installed",
+        "--report",
+        "-",
+        *source,
+        requirement,
+        capture=True,
+    )
     if report.returncode:
         return None
     needs = json.loads(report.stdout)["install"][0]["metadata"].get("requires_dist", [])
@@ -53,6 +66,7 @@ def would_take_cuda(requirement: str, *source: str) -> bool | None:
 
 
 def install_torch() -> None:
+    """torch alone, a CPU build where there is no GPU."""
     requirement = torch_requirement()
     has_gpu = shutil.which("nvidia-smi") is not None
     source: list[str] = []
@@ -62,8 +76,10 @@ def install_torch() -> None:
             source = ["--index-url", CPU_INDEX]
             if would_take_cuda(requirement, *source) is not False:
                 stop(
-                    f"no CPU build of {requirement} was found, and this machine has no GPU for the CUDA build.\n"
-                    "  -> connect to the network, put a CPU wheel where pip finds it (PIP_FIND_LINKS), or set TANE_ALLOW_CUDA=1"
+                    f"no CPU build of {requirement} was found, and this machine has no GPU for the "
+                    "CUDA build.\n"
+                    "  -> connect to the network, put a CPU wheel where pip finds it "
+                    "(PIP_FIND_LINKS), or set TANE_ALLOW_CUDA=1"
                 )
     if pip("install", "--quiet", *source, requirement).returncode:
         stop(f"{requirement} could not be installed")
@@ -71,9 +87,10 @@ def install_torch() -> None:
 
 def main() -> None:
     """`install.py [EXTRA ...]`: the extras of pyproject.toml to install besides the package."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
         stop(
-            f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}\n  -> make PYTHON=python3.11 setup"
+            f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}\n  -> make "
+            "PYTHON=python3.11 setup"
         )
     extras = sorted(set(sys.argv[1:]))
     content = [f.read_bytes() for f in (ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__))]

@@ -79,10 +79,18 @@ def _generate(values: Values, _: list[str]) -> Any:
     if values.prompt_file:
         prompts += _prompt_lines(values.prompt_file)
     result = tane.generate(
-        values.model, prompts or [""], num=values.num, max_new_tokens=values.max_new_tokens, temperature=values.temperature,
-        top_k=values.top_k, top_p=values.top_p, repetition_penalty=values.repetition_penalty, stop=values.stop or (),
-        seed=values.seed, greedy=values.greedy,
-    )  # fmt: skip
+        values.model,
+        prompts or [""],
+        num=values.num,
+        max_new_tokens=values.max_new_tokens,
+        temperature=values.temperature,
+        top_k=values.top_k,
+        top_p=values.top_p,
+        repetition_penalty=values.repetition_penalty,
+        stop=values.stop or (),
+        seed=values.seed,
+        greedy=values.greedy,
+    )
     for text in result.metrics["texts"] if not values.json else ():
         print(text, end="\n\n" if "\n" in text else "\n")
     return result
@@ -111,11 +119,10 @@ def _export(values: Values, _: list[str]) -> Any:
 def _verify(values: Values, _: list[str]) -> Any:
     result = tane.verify(values.path, fast=values.fast)
     if not result.metrics["ok"]:
-        error = IntegrityError(
-            f"{values.path}: {len(result.metrics['bad'])} files are damaged, missing or unknown"
+        count = len(result.metrics["bad"])
+        raise IntegrityError(
+            f"{values.path}: {count} files are damaged, missing or unknown", "", result.json()
         )
-        error.result = result.json()
-        raise error
     return result
 
 
@@ -142,59 +149,105 @@ def _options(values: Values, _: list[str]) -> Any:
 
 VERBS: dict[str, Verb] = {
     "demo": Verb(
-        "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories", _demo,
-        (flag("--out", default="runs/demo", metavar="DIR", help="where everything goes (default: runs/demo)"),
-         flag("--input", nargs="+", metavar="FILE", help="train on your own text instead")),
+        "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories",
+        _demo,
+        (
+            flag(
+                "--out", default="runs/demo", metavar="DIR", help="where everything goes (default: runs/demo)"
+            ),
+            flag("--input", nargs="+", metavar="FILE", help="train on your own text instead"),
+        ),
     ),
     "prepare": Verb(
-        "corpus, tokenizer, shards; keeps what is current, refuses what is stale", _prepare,
-        (flag("--rebuild", action="store_true", help="make the data anew"),), recipe=True,
+        "corpus, tokenizer, shards; keeps what is current, refuses what is stale",
+        _prepare,
+        (flag("--rebuild", action="store_true", help="make the data anew"),),
+        recipe=True,
     ),
     "train": Verb(
-        "prepare what is missing, train, go on by itself where it was cut off", _train,
-        (flag("--fresh", action="store_true", help="delete the old run and start anew"),
-         flag("--rebuild", action="store_true", help="make the data anew"),
-         flag("--verify", choices=("full", "fast"), default="full", help="hash shards and checkpoint, or sizes only"),
-         flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over")), recipe=True,
+        "prepare what is missing, train, go on by itself where it was cut off",
+        _train,
+        (
+            flag("--fresh", action="store_true", help="delete the old run and start anew"),
+            flag("--rebuild", action="store_true", help="make the data anew"),
+            flag(
+                "--verify",
+                choices=("full", "fast"),
+                default="full",
+                help="hash shards and checkpoint, or sizes only",
+            ),
+            flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+        ),
+        recipe=True,
     ),
     "evaluate": Verb(
-        "loss, perplexity, bits per character and per byte on text files", _evaluate,
-        (flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
-         flag("--data", nargs="+", required=True, metavar="FILE", help="text files"),
-         flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
-         flag("--normalize", choices=("none", "nfc", "nfkc", "aozora"), help="default: as the model's run"),
-         flag("--encoding", default="auto", help="of the files; auto finds it")),
+        "loss, perplexity, bits per character and per byte on text files",
+        _evaluate,
+        (
+            flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="text files"),
+            flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
+            flag(
+                "--normalize", choices=("none", "nfc", "nfkc", "aozora"), help="default: as the model's run"
+            ),
+            flag("--encoding", default="auto", help="of the files; auto finds it"),
+        ),
     ),
     "generate": Verb(
-        "let a model go on from prompts", _generate,
-        (flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
-         flag("--prompt", nargs="+", metavar="TEXT", help="what the texts begin with; none: a new text"),
-         flag("--prompt-file", metavar="F", help="one prompt a line; - is standard input"),
-         flag("--num", type=int, default=1, help="texts for each prompt"),
-         flag("--max-new-tokens", type=int, default=100, help="at most so many tokens more"),
-         flag("--temperature", type=float, default=1.0, help="below 1: safer, above: wilder"),
-         flag("--top-k", type=int, default=0, help="draw from the k likeliest tokens; 0: off"),
-         flag("--top-p", type=float, default=0.95, help="draw from the likeliest tokens of this mass; 1: off"),
-         flag("--repetition-penalty", type=float, default=1.0, help="above 1: fewer repetitions"),
-         flag("--stop", nargs="+", metavar="S", help="a text ends before any of these"),
-         flag("--seed", type=int, default=0, help="the same seed gives the same texts"),
-         flag("--greedy", action="store_true", help="always the likeliest token")),
+        "let a model go on from prompts",
+        _generate,
+        (
+            flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+            flag("--prompt", nargs="+", metavar="TEXT", help="what the texts begin with; none: a new text"),
+            flag("--prompt-file", metavar="F", help="one prompt a line; - is standard input"),
+            flag("--num", type=int, default=1, help="texts for each prompt"),
+            flag("--max-new-tokens", type=int, default=100, help="at most so many tokens more"),
+            flag("--temperature", type=float, default=1.0, help="below 1: safer, above: wilder"),
+            flag("--top-k", type=int, default=0, help="draw from the k likeliest tokens; 0: off"),
+            flag(
+                "--top-p",
+                type=float,
+                default=0.95,
+                help="draw from the likeliest tokens of this mass; 1: off",
+            ),
+            flag("--repetition-penalty", type=float, default=1.0, help="above 1: fewer repetitions"),
+            flag("--stop", nargs="+", metavar="S", help="a text ends before any of these"),
+            flag("--seed", type=int, default=0, help="the same seed gives the same texts"),
+            flag("--greedy", action="store_true", help="always the likeliest token"),
+        ),
     ),
     "plan": Verb("derived values of a recipe: parameters, steps, disk; runs nothing", _plan, (), recipe=True),
     "options": Verb(
-        "every setting with type, default and meaning", _options,
-        (flag("section", nargs="?", default="", metavar="SECTION", help="only these, such as train or optim.schedule"),),
+        "every setting with type, default and meaning",
+        _options,
+        (
+            flag(
+                "section",
+                nargs="?",
+                default="",
+                metavar="SECTION",
+                help="only these, such as train or optim.schedule",
+            ),
+        ),
     ),
     "verify": Verb(
-        "hash again every file of a data folder, run or export", _verify,
-        (flag("path", metavar="PATH", help="the folder"), flag("--fast", action="store_true", help="sizes only")),
+        "hash again every file of a data folder, run or export",
+        _verify,
+        (
+            flag("path", metavar="PATH", help="the folder"),
+            flag("--fast", action="store_true", help="sizes only"),
+        ),
     ),
     "export": Verb(
-        "a plain Hugging Face folder with a model card, checked by opening it", _export,
-        (flag("run", metavar="RUN", help="a run or any model folder"), flag("dir", metavar="DIR", help="the new folder"),
-         flag("--overwrite", action="store_true", help="replace DIR if it exists")),
+        "a plain Hugging Face folder with a model card, checked by opening it",
+        _export,
+        (
+            flag("run", metavar="RUN", help="a run or any model folder"),
+            flag("dir", metavar="DIR", help="the new folder"),
+            flag("--overwrite", action="store_true", help="replace DIR if it exists"),
+        ),
     ),
-}  # fmt: skip
+}
 
 COMMON = (
     flag(
@@ -307,8 +360,7 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exception(error)
     print(f"tane: {error}", file=sys.stderr, flush=True)
     if as_json:
-        more = getattr(error, "result", {})
-        _print_json({**more, "error": str(error), "code": error.code})
+        _print_json({**error.result, "error": str(error), "code": error.code})
     return error.code
 
 

@@ -6,16 +6,19 @@ stderr without a traceback; the Python API raises them as they are.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TaneError(Exception):
     """Base of all foreseen errors; `code` is the exit status of the command."""
 
     code = 1
 
-    def __init__(self, message: str, remedy: str = "") -> None:
+    def __init__(self, message: str, remedy: str = "", result: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.result = result or {}  # what was found all the same; `--json` prints it beside the error
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message

@@ -40,7 +40,8 @@ LACKS = {  # errno -> what our outputs lack
     errno.EROFS: "the file system is read-only",
     errno.ENOMEM: "the machine is out of memory",
 }
-FAILPOINTS = (  # every place where a test may stop, delay or break the process; off unless TANE_FAILPOINT names one
+# every place where a test may stop, delay or break the process; off unless TANE_FAILPOINT names one
+FAILPOINTS = (
     "publish.before_write",
     "publish.before_manifest",
     "publish.before_rename",
@@ -188,7 +189,8 @@ class Manifest:
             raise IntegrityError(f"{path} is damaged: it is not the JSON that was written") from None
         if manifest.format_version > FORMAT_VERSION:
             raise IntegrityError(
-                f"{path} has format version {manifest.format_version}; this tane reads up to {FORMAT_VERSION}",
+                f"{path} has format version {manifest.format_version}; this tane reads up to "
+                f"{FORMAT_VERSION}",
                 "install a newer tane",
             )
         if not intact:

@@ -52,7 +52,10 @@ def _download(name: str, what: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=PATTERNS, local_files_only=not online))
     except LocalEntryNotFoundError:
         state = "is not in the local cache, and the hub cannot be reached"
-        remedy = f"no folder of that name stands below {Path.cwd()}; give a local folder, or connect to the network"
+        remedy = (
+            f"no folder of that name stands below {Path.cwd()}; give a local folder, or connect to the "
+            "network"
+        )
         raise InputError(f"{what} {name!r} {state}", remedy) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
         first = str(error).splitlines()[0]

@@ -12,12 +12,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import ModelSettings
 from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
+from tane.optim.groups import OptimSettings
 from tane.settings import (
     RESUME,
     Duration,
@@ -42,8 +43,12 @@ from tane.training.loop import Plan
 from tane.training.run import TrainSettings
 from tane.types import Result
 
-Objective = part("objectives", "causal")
-Optim = part("optim", "muon")
+if TYPE_CHECKING:
+    Objective = Any
+    Optim = OptimSettings
+else:
+    Objective = part("objectives", "causal")
+    Optim = part("optim", "muon")
 
 
 class Recipe(Settings):
@@ -134,6 +139,7 @@ def _switch(values: dict[str, Any], name: str, before: dict[str, Any], given: di
     from tane import registry
 
     marker = part_of(Recipe.model_fields[name].metadata)
+    assert marker is not None
     chosen = registry.find(marker.text, values[name]["name"])
     for key in before:
         if key not in chosen.model_fields and f"{name}.{key}" not in given:
@@ -162,17 +168,25 @@ def prepare(recipe: Recipe, *, rebuild: bool = False, full: bool = True) -> Resu
         files.sweep(folder)
         corpus = _stage_corpus(recipe, folder, rebuild)
         taken = _tokenizer_settings(recipe)
-        source = pieces.source_fingerprint(taken) if taken.path else corpus.manifest.fingerprint
-        wanted = files.digest([{k: v for k, v in taken.model_dump().items() if k != "ram"}, source])
+        if taken.path is not None:
+            wanted = files.digest(["taken", pieces.source_fingerprint(taken.path)])
+        else:
+            wanted = files.digest([taken.model_dump(exclude={"ram", "path"}), corpus.manifest.fingerprint])
         ours = _stage(
             folder / "tokenizer", "tokenizer", wanted, rebuild,
             lambda: pieces.prepare_tokenizer(taken, corpus, folder / "tokenizer", wanted), full,
         )  # fmt: skip
         wanted = files.digest([corpus.manifest.fingerprint, ours.fingerprint, shards.VERSION])
         tokens = _stage(
-            folder / "shards", "shards", wanted, rebuild,
-            lambda: shards.write_shards(corpus, pieces.Encoder(folder / "tokenizer"), folder / "shards", wanted), full,
-        )  # fmt: skip
+            folder / "shards",
+            "shards",
+            wanted,
+            rebuild,
+            lambda: shards.write_shards(
+                corpus, pieces.Encoder(folder / "tokenizer"), folder / "shards", wanted
+            ),
+            full,
+        )
     progress.say(shards.describe(tokens))
     meta = {"data": str(folder), "ledger": corpus.manifest.meta["ledger"], "splits": tokens.meta["splits"]}
     meta["pieces"] = ours.meta["pieces"]

@@ -27,6 +27,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import PydanticUndefined
 
 from tane import registry
@@ -38,7 +39,7 @@ RESUME = "resume"  # key of a field's metadata: "match" must be equal when a run
 def option(default: Any, meaning: str, *, resume: Literal["match", "free"] = "match", **limits: Any) -> Any:
     """One setting: its default, one sentence of meaning, whether a run may change it, and pydantic's
     limits."""
-    extra = {RESUME: resume}
+    extra: JsonDict = {RESUME: resume}
     if isinstance(default, (dict, list, BaseModel)):
         own = {"default_factory": lambda: copy.deepcopy(default), **limits}
         return Field(description=meaning, json_schema_extra=extra, **own)

@@ -98,9 +98,9 @@ class Result:
 
     path: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str | None = None
+    fingerprint: str = ""
 
     def json(self) -> dict[str, Any]:
         """The object that `--json` prints: the metrics at the top level, path and fingerprint beside them."""
-        rest = {k: v for k, v in asdict(self).items() if k != "metrics" and v is not None}
+        rest = {k: v for k, v in asdict(self).items() if k != "metrics" and v}
         return {**rest, **self.metrics}

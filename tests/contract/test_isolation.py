@@ -12,14 +12,25 @@ from tane.types import Block, Vocabulary
 FAMILIES = {
     "gpt2": {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2, "initializer_range": 0.3},
     "llama": {
-        "model_type": "llama", "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2,
-        "num_key_value_heads": 2, "intermediate_size": 64, "initializer_range": 0.3,
+        "model_type": "llama",
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 64,
+        "initializer_range": 0.3,
     },
     "qwen3": {
-        "model_type": "qwen3", "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "head_dim": 16,
-        "num_key_value_heads": 2, "intermediate_size": 64, "initializer_range": 0.3,
+        "model_type": "qwen3",
+        "num_hidden_layers": 2,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "head_dim": 16,
+        "num_key_value_heads": 2,
+        "intermediate_size": 64,
+        "initializer_range": 0.3,
     },
-}  # fmt: skip
+}
 VOCABULARY = Vocabulary(100, 1, 0)
 LENGTH = 24
 

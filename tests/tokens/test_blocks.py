@@ -1,7 +1,8 @@
-"""Blocks: every token but the first is a target exactly once, nothing is dropped, documents stay apart on request."""
+"""Blocks: every token but the first is a target once, nothing is dropped, documents can stay apart."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,9 @@ SIZES = st.integers(1, 40)
 def stream(lengths: list[int], dtype: type = np.uint16) -> Any:
     """Something like Shards in memory: token i is 100 + i, so that a token tells its position."""
     tokens = np.arange(100, 100 + sum(lengths), dtype=dtype)
-    found = SimpleNamespace(split="train", ends=np.cumsum(lengths), read=lambda start, stop: tokens[start:stop])
+    found = SimpleNamespace(
+        split="train", ends=np.cumsum(lengths), read=lambda start, stop: tokens[start:stop]
+    )
     return type("Row", (SimpleNamespace,), {"__len__": lambda _: len(tokens)})(**vars(found))
 
 
@@ -43,7 +46,7 @@ def test_every_token_but_the_first_is_a_target_once(lengths: list[int], size: in
 def test_neighbours_overlap_by_one_and_only_the_last_is_short(lengths: list[int], size: int) -> None:
     blocks = Blocks(stream(lengths), size)
     found = [blocks[i] for i in range(len(blocks))]
-    for one, after in zip(found, found[1:], strict=False):
+    for one, after in pairwise(found):
         assert one.ids[-1] == after.ids[0]
         assert one.length == len(one.ids) == size + 1
     last = found[-1]

@@ -1,4 +1,4 @@
-"""Order: a bijection at every size, another one for every seed and epoch, without a pattern; keys never change."""
+"""Order: a bijection at every size, another for every seed and epoch, no pattern; keys never change."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_small_sets_reach_every_order() -> None:
 
 
 def chi_square(table: np.ndarray) -> float:
-    """Chi-square of a table against equal cells, as a number of standard deviations from what chance gives."""
+    """Chi-square of a table against equal cells, in standard deviations from what chance gives."""
     expected = table.sum() / table.size
     value = ((table - expected) ** 2 / expected).sum()
     freedom = table.size - 1

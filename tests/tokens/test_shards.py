@@ -1,4 +1,4 @@
-"""Shards: every token in its place, in Megatron's layout to the byte, and work that goes on where it was cut."""
+"""Shards: every token in its place, Megatron's layout to the byte, work that goes on where it was cut."""
 
 from __future__ import annotations
 
@@ -165,7 +165,9 @@ def test_a_tokenizer_that_does_not_give_the_text_back_is_told(tmp_path: Path) ->
     corpus = make_corpus(tmp_path, ["a  c b d", "a b"], valid_fraction=0)
     manifest = write_shards(corpus, Encoder(tmp_path / "t"), tmp_path / "shards", FINGERPRINT)
     assert manifest.meta["splits"]["train"]["unknown"] == 2
-    assert "2 unknown tokens" in describe(manifest) and "1 of 1 documents looked at do not decode" in describe(manifest)
+    assert "2 unknown tokens" in describe(
+        manifest
+    ) and "1 of 1 documents looked at do not decode" in describe(manifest)
 
 
 # ---------------------------------------------------------------------------------------- Megatron's layout
@@ -190,7 +192,9 @@ def test_the_index_byte_by_byte(tmp_path: Path, dtype: type, code: int, width: i
 
 @given(st.lists(st.integers(1, 2**20), max_size=50), st.sampled_from([np.uint16, np.int32]))
 @settings(max_examples=40, deadline=None)
-def test_an_index_reads_back(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], dtype: type) -> None:
+def test_an_index_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], dtype: type
+) -> None:
     path = tmp_path_factory.mktemp("idx") / "x.idx"
     write_index(path, np.array(lengths, dtype=np.int64), np.dtype(dtype))
     found, kind = read_index(path)
@@ -368,7 +372,9 @@ def test_a_signal_stops_the_work_and_says_how_to_go_on(
     monkeypatch.setattr(shards, "BATCH_CHARS", 100)
     with signals.caught():
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(Stopped, match=r"stopped by SIGTERM while tokenising\n.*the same command") as caught:
+        with pytest.raises(
+            Stopped, match=r"stopped by SIGTERM while tokenising\n.*the same command"
+        ) as caught:
             write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     assert caught.value.code == 75 and not (tmp_path / "shards").exists()
     write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)

@@ -34,13 +34,38 @@ from tane.tokens.unigram import LONGEST, sentences
 VOCAB = 1200  # 256 bytes, some hundred characters, and some pieces
 SPECIAL = ("</s>", "<pad>", "<unk>", "[MASK]", "<0x0A>", "<0xFF>", "<|endoftext|>", "<s>")
 TEXTS = [
-    "", " ", "  二つ の空白 ", "改行\nあり\n\n", "タブ\tと\r\n復帰", "絵文字🙂👨‍👩‍👧‍👦と🇯🇵", "ﾊﾝｶｸと全角ＡＢＣ", "が(NFD)", "\u3000全角の空白",
-    "</s>", "終わり</s>の後", "<0x0A>は改行ではない", "<0x0a>", "<0xGG>", "[MASK]", "<pad><unk></s>", "a<b</s", "<<0x41>>",
-    "\x00\x01\x7f", "\ufeff印", "\u2028行\u0085", "𠮷野家", "a" * 300, "名前。" * 50, "<|endoftext|>", "</s" + ">" * 3,
-]  # fmt: skip
+    "",
+    " ",
+    "  二つ の空白 ",
+    "改行\nあり\n\n",
+    "タブ\tと\r\n復帰",
+    "絵文字🙂👨‍👩‍👧‍👦と🇯🇵",
+    "ﾊﾝｶｸと全角ＡＢＣ",
+    "が(NFD)",
+    "\u3000全角の空白",
+    "</s>",
+    "終わり</s>の後",
+    "<0x0A>は改行ではない",
+    "<0x0a>",
+    "<0xGG>",
+    "[MASK]",
+    "<pad><unk></s>",
+    "a<b</s",
+    "<<0x41>>",
+    "\x00\x01\x7f",
+    "\ufeff印",
+    "\u2028行\u0085",
+    "𠮷野家",
+    "a" * 300,
+    "名前。" * 50,
+    "<|endoftext|>",
+    "</s" + ">" * 3,
+]
 CONTROL = re.compile(r"</?s>|<pad>|<unk>|<0x[0-9A-F]{2}>")
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"), max_size=40)
-KANA = st.text(st.sampled_from("あいうえおかきくけこのはがをに。、「」ねこ山川大小 \n\t<>/s0xAF"), max_size=40)
+KANA = st.text(
+    st.sampled_from("あいうえおかきくけこのはがをに。、「」ねこ山川大小 \n\t<>/s0xAF"), max_size=40
+)
 MIXED = st.lists(st.one_of(ANY, KANA, st.sampled_from([*SPECIAL, *TEXTS])), max_size=5).map("".join)
 
 
@@ -61,7 +86,9 @@ def sample(sample_text: Path) -> str:
 def trained(tmp_path_factory: pytest.TempPathFactory, sample: str) -> Path:
     """A published small tokenizer."""
     folder = tmp_path_factory.mktemp("trained")
-    prepare_tokenizer(TokenizerSettings(vocab_size=VOCAB), make_corpus(folder, sample), folder / "tokenizer", "f")
+    prepare_tokenizer(
+        TokenizerSettings(vocab_size=VOCAB), make_corpus(folder, sample), folder / "tokenizer", "f"
+    )
     return folder / "tokenizer"
 
 
@@ -92,7 +119,9 @@ def test_what_is_published(trained: Path, encoder: Encoder, auto: Any) -> None:
     assert set(manifest.files) == {"tokenizer.json", "tokenizer_config.json", "spiece.model"}
     assert manifest.meta == {"fingerprint": "f", "pieces": VOCAB, "eos_token": "</s>"}
     config = json.loads((trained / "tokenizer_config.json").read_text(encoding="utf-8"))
-    assert config["tokenizer_class"] == "PreTrainedTokenizerFast", "a name that every version of transformers has"
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast", (
+        "a name that every version of transformers has"
+    )
     assert "auto_map" not in config
     assert encoder.vocab_size == len(auto) == VOCAB and encoder.eos_id == auto.eos_token_id == 1
     assert (auto.pad_token_id, auto.unk_token_id, auto.bos_token_id) == (0, 2, None)
@@ -101,7 +130,9 @@ def test_what_is_published(trained: Path, encoder: Encoder, auto: Any) -> None:
 
 def test_pieces_scores_and_ids_are_sentencepieces(trained: Path, theirs: Any) -> None:
     vocabulary = json.loads((trained / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    assert [piece for piece, _ in vocabulary] == [theirs.id_to_piece(i) for i in range(theirs.get_piece_size())]
+    assert [piece for piece, _ in vocabulary] == [
+        theirs.id_to_piece(i) for i in range(theirs.get_piece_size())
+    ]
     assert sum(theirs.is_byte(i) for i in range(VOCAB)) == 256
 
 
@@ -111,7 +142,9 @@ def test_pieces_scores_and_ids_are_sentencepieces(trained: Path, theirs: Any) ->
 def test_ids_on_the_corpus_are_sentencepieces(encoder: Encoder, theirs: Any, sample: str) -> None:
     lines = [line for line in sample.split("\n") if line]
     assert [row.tolist() for row in encoder.encode_batch(lines)] == theirs.encode(lines)
-    assert sum(len(row) for row in encoder.encode_batch(lines)) < 0.9 * sum(map(len, lines)), "pieces are used"
+    assert sum(len(row) for row in encoder.encode_batch(lines)) < 0.9 * sum(map(len, lines)), (
+        "pieces are used"
+    )
 
 
 @given(MIXED)
@@ -180,12 +213,16 @@ def test_a_copy_in_a_model_folder_gives_the_same_ids(trained: Path, tmp_path: Pa
 
 
 def test_the_same_text_gives_the_same_bytes(trained: Path, tmp_path: Path, sample: str) -> None:
-    prepare_tokenizer(TokenizerSettings(vocab_size=VOCAB), make_corpus(tmp_path, sample), tmp_path / "tokenizer", "f")
+    prepare_tokenizer(
+        TokenizerSettings(vocab_size=VOCAB), make_corpus(tmp_path, sample), tmp_path / "tokenizer", "f"
+    )
     for name in ("tokenizer.json", "tokenizer_config.json", "spiece.model"):
         assert (tmp_path / "tokenizer" / name).read_bytes() == (trained / name).read_bytes(), name
 
 
-def test_too_little_text_gives_fewer_pieces_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_little_text_gives_fewer_pieces_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus = make_corpus(tmp_path, "".join(f"{i}ひきのねこがいる。\n" for i in range(40)))
     manifest = prepare_tokenizer(TokenizerSettings(vocab_size=3000), corpus, tmp_path / "tokenizer", "f")
     pieces = manifest.meta["pieces"]
@@ -197,9 +234,13 @@ def test_too_little_text_gives_fewer_pieces_and_says_so(tmp_path: Path, capsys: 
 
 
 def test_more_characters_than_pieces_is_an_input_error(tmp_path: Path) -> None:
-    corpus = make_corpus(tmp_path, "".join(chr(0x4E00 + i) + ("\n" if i % 50 == 49 else "") for i in range(2000)))
+    corpus = make_corpus(
+        tmp_path, "".join(chr(0x4E00 + i) + ("\n" if i % 50 == 49 else "") for i in range(2000))
+    )
     with pytest.raises(InputError, match=r"vocab_size"):
-        prepare_tokenizer(TokenizerSettings(vocab_size=300, coverage=1.0), corpus, tmp_path / "tokenizer", "f")
+        prepare_tokenizer(
+            TokenizerSettings(vocab_size=300, coverage=1.0), corpus, tmp_path / "tokenizer", "f"
+        )
     assert not (tmp_path / "tokenizer").exists()
 
 
@@ -213,7 +254,9 @@ def test_sentences_leave_nothing_out_but_line_ends(text: str) -> None:
 
 def test_long_sentences_are_cut_never_skipped() -> None:
     found = list(sentences("あ" * (2 * LONGEST + 1) + "。「い。」う"))
-    assert [len(s) for s in found[:2]] == [LONGEST, LONGEST] and "".join(found) == "あ" * (2 * LONGEST + 1) + "。「い。」う"
+    assert [len(s) for s in found[:2]] == [LONGEST, LONGEST] and "".join(found) == "あ" * (
+        2 * LONGEST + 1
+    ) + "。「い。」う"
     assert "「い。」" in found and found[-1] == "う"
 
 
@@ -282,7 +325,15 @@ def test_code_of_its_own_is_refused(copy: Path, where: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["[]", "null", "3", "{}", '{"model": {}}', '{"version": "1.0", "model": {"type": "Nonsense"}}', "[" * 50_000],
+    [
+        "[]",
+        "null",
+        "3",
+        "{}",
+        '{"model": {}}',
+        '{"version": "1.0", "model": {"type": "Nonsense"}}',
+        "[" * 50_000,
+    ],
     ids=["list", "null", "number", "empty", "no model", "unknown model", "deep"],
 )
 def test_json_that_is_no_tokenizer(copy: Path, content: str) -> None:
@@ -302,7 +353,7 @@ def test_a_bare_model_file_is_refused(trained: Path, tmp_path: Path) -> None:
 
 
 def test_folders_that_hold_no_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no tokenizer.json"):
+    with pytest.raises(InputError, match=r"found no tokenizer\.json"):
         load_tokenizer(tmp_path)
     for name in (tmp_path / "absent", "./absent", "../x", "a b", "a/b/c"):
         with pytest.raises(InputError, match="does not exist"):
@@ -352,7 +403,9 @@ def test_what_is_no_memory_size_is_refused_with_the_settings(text: str) -> None:
         build(TokenizerSettings, {"ram": text}, "recipe")
 
 
-@pytest.mark.parametrize("values", [{"vocab_size": 299}, {"vocab_size": 10**7}, {"kind": "word"}, {"coverage": 0.5}])
+@pytest.mark.parametrize(
+    "values", [{"vocab_size": 299}, {"vocab_size": 10**7}, {"kind": "word"}, {"coverage": 0.5}]
+)
 def test_settings_out_of_range(values: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(values))):
         build(TokenizerSettings, values, "recipe")

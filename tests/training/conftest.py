@@ -21,10 +21,16 @@ def settings(data: Path, run: Path, text: Path) -> dict[str, Any]:
         "model": {"config": TINY},
         "objective": {"name": "causal", "block_size": 32},
         "train": {
-            "duration": "24 steps", "batch_tokens": 256, "eval_every": "8 steps", "eval_tokens": 2048, "threads": 1,
-            "precision": "fp32", "save_every": "1000 steps", "tensorboard": False,
+            "duration": "24 steps",
+            "batch_tokens": 256,
+            "eval_every": "8 steps",
+            "eval_tokens": 2048,
+            "threads": 1,
+            "precision": "fp32",
+            "save_every": "1000 steps",
+            "tensorboard": False,
         },
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="session")

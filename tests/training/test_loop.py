@@ -17,7 +17,7 @@ from tane.recipe import Recipe, train
 from tane.training import checkpoint, run
 from tane.training.loop import Loop, validation_loss
 from tane.training.runtime import Runtime
-from tane.training.tracker import read_metrics
+from tane.training.tracker import Untold, read_metrics
 from tane.types import TrainState
 
 from .conftest import weights_hash
@@ -35,7 +35,7 @@ def make_loop(recipe: Recipe, tmp_path: Path) -> Loop:
     )
     return Loop(
         plan, tmp_path, built.model, sections.objective, sections.optim, Runtime("cpu", "fp32", False, 1),
-        built.vocabulary, built.train_blocks, built.valid_blocks, parts, TrainState(), run._Silent(),
+        built.vocabulary, built.train_blocks, built.valid_blocks, parts, TrainState(), Untold(),
     )  # fmt: skip
 
 
@@ -230,8 +230,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(make_recipe: Make) ->
 
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine", "wsd"])
 def test_the_logged_learning_rates_follow_the_schedule(make_recipe: Make, name: str) -> None:
-    recipe = make_recipe(f"optim.schedule.name={name}", "train.duration=40 steps", "optim.schedule.warmup=0.1",
-                         "optim.schedule.decay=0.5", "optim.lr=1e-3")  # fmt: skip
+    recipe = make_recipe(
+        f"optim.schedule.name={name}",
+        "train.duration=40 steps",
+        "optim.schedule.warmup=0.1",
+        "optim.schedule.decay=0.5",
+        "optim.lr=1e-3",
+    )
     result = train(recipe)
     rates = {e["step"]: e["lr"] / 1e-3 for e in read_metrics(result.path, "step")}
     expected = {
@@ -245,8 +250,14 @@ def test_the_logged_learning_rates_follow_the_schedule(make_recipe: Make, name: 
 
 
 def test_early_stopping_keeps_the_best_and_the_last(make_recipe: Make) -> None:
-    recipe = make_recipe("train.duration=400 steps", "train.eval_every=4 steps", "train.early_stopping.patience=3",
-                         "train.early_stopping.min_delta=0.05", "optim.lr=0.02", "train.eval_tokens=512")  # fmt: skip
+    recipe = make_recipe(
+        "train.duration=400 steps",
+        "train.eval_every=4 steps",
+        "train.early_stopping.patience=3",
+        "train.early_stopping.min_delta=0.05",
+        "optim.lr=0.02",
+        "train.eval_tokens=512",
+    )
     result = train(recipe)
     evals = read_metrics(result.path, "eval")
     assert result.metrics["steps"] < 400

@@ -155,8 +155,10 @@ model = AutoModelForCausalLM.from_pretrained(folder).eval()
 ids = tokenizer("秋には葉が", return_tensors="pt")
 with torch.no_grad():
     logits = model(**ids).logits[0, -1, :8].tolist()
-text = pipeline("text-generation", model=folder)("秋には", max_new_tokens=5, do_sample=True)[0]["generated_text"]
-print(json.dumps({"logits": logits, "text": text, "ids": ids["input_ids"][0].tolist(), "eos": tokenizer.eos_token_id}))
+pipe = pipeline("text-generation", model=folder)
+text = pipe("秋には", max_new_tokens=5, do_sample=True)[0]["generated_text"]
+ids = ids["input_ids"][0].tolist()
+print(json.dumps({"logits": logits, "text": text, "ids": ids, "eos": tokenizer.eos_token_id}))
 """
 
 

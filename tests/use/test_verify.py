@@ -74,14 +74,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an extra file": (lambda r: (r / STEP / "model" / "more.bin").touch(), f"{STEP}/model/more.bin"),
     "a damaged manifest": (lambda r: flip(r / STEP / files.MANIFEST), f"{STEP}/manifest.json"),
     "an empty manifest": (lambda r: (r / STEP / files.MANIFEST).write_bytes(b""), f"{STEP}/manifest.json"),
-    "a checkpoint without a manifest": (lambda r: (r / STEP / files.MANIFEST).unlink(), f"{STEP}/manifest.json"),
+    "a checkpoint without a manifest": (
+        lambda r: (r / STEP / files.MANIFEST).unlink(),
+        f"{STEP}/manifest.json",
+    ),
     "an emptied checkpoint": (
-        lambda r: (shutil.rmtree(r / STEP), (r / STEP).mkdir()), f"{STEP}/manifest.json"
+        lambda r: (shutil.rmtree(r / STEP), (r / STEP).mkdir()),
+        f"{STEP}/manifest.json",
     ),
     "data without a manifest": (
-        lambda r: (r / "data" / "corpus" / files.MANIFEST).unlink(), "data/corpus/manifest.json"
+        lambda r: (r / "data" / "corpus" / files.MANIFEST).unlink(),
+        "data/corpus/manifest.json",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", DAMAGES)

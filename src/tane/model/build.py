@@ -150,7 +150,8 @@ def build_model(
         rows = model.get_input_embeddings().weight.shape[0]
         if rows < vocabulary.size:
             raise InputError(
-                f"{settings.pretrained} has {rows:,} embedding rows, but the tokenizer has {vocabulary.size:,} pieces",
+                f"{settings.pretrained} has {rows:,} embedding rows, but the tokenizer has "
+                f"{vocabulary.size:,} pieces",
                 f"use its own tokenizer: --tokenizer.path {settings.pretrained}",
             )
     else:
@@ -217,9 +218,13 @@ def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCaus
     try:
         with hushed():
             model, notes = getattr(transformers, auto_model).from_pretrained(
-                str(folder), use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
+                str(folder),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                dtype=torch.float32,
                 output_loading_info=True,
-            )  # fmt: skip
+            )
     except Exception as error:  # whatever a foreign folder provokes, it is the folder's fault
         raise InputError(f"{folder}: the model cannot be read: {_first_line(error)}") from None
     missing = sorted(set(notes["missing_keys"]))

@@ -77,10 +77,9 @@ class Loss:
         self.model = model
         head = model.get_output_embeddings()
         base = model.base_model if model.base_model is not model else None
-        self.head, self.base = (
-            (head, base) if isinstance(head, torch.nn.Linear) and base is not None else (None, None)
-        )
-        if self.head is not None and not self._agrees():
+        self.head: Any = head
+        self.base: Any = base
+        if not isinstance(head, torch.nn.Linear) or base is None or not self._agrees():
             self.head = self.base = None
 
     @torch.no_grad()

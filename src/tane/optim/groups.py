@@ -18,6 +18,7 @@ from tane.settings import Settings, option
 class OptimSettings(Settings):
     """Settings that every optimizer has."""
 
+    name: str = option("", "short name of the optimizer")
     lr: float = option(1e-3, "peak learning rate", gt=0, lt=10, resume="free")
     weight_decay: float = option(0.1, "decoupled weight decay of matrices", ge=0, lt=10, resume="free")
     clip: float | None = option(1.0, "clip the gradient's norm to this; none: do not", gt=0, resume="free")

@@ -7,8 +7,7 @@ matrix and its transpose, which matters since GPT-2 stores (in, out). Fused Q, K
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -31,7 +30,7 @@ class SplitMuon(torch.optim.Muon):
     step. Only the views have state, so a checkpoint names them PARAMETER#0, #1, #2.
     """
 
-    def __init__(self, named: list[tuple[str, torch.nn.Parameter]], **settings: float | str | bool) -> None:
+    def __init__(self, named: list[tuple[str, torch.nn.Parameter]], **settings: Any) -> None:
         self.views: list[tuple[torch.nn.Parameter, torch.nn.Parameter, int, int]] = []
         self.view_names: dict[torch.nn.Parameter, str] = {}
         plain = []
@@ -48,7 +47,7 @@ class SplitMuon(torch.optim.Muon):
         super().__init__([*plain, *(v for _, v, _, _ in self.views)], **settings)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Any = None) -> Any:
         """One update of all matrices."""
         for parameter, view, axis, part in self.views:
             view.grad = None if parameter.grad is None else parameter.grad.chunk(3, dim=axis)[part]

@@ -13,6 +13,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from tane.tokens.tokenizer import Encoder
 
 VERSION = 1  # of what is written for the same corpus and tokenizer
 MAGIC = b"MMIDIDX\x00\x00"
-CODES = {np.dtype(np.int32): 4, np.dtype(np.uint16): 8}  # Megatron's numbers of the types that we write
+# Megatron's numbers of the types that we write
+CODES: dict[np.dtype, int] = {np.dtype(np.int32): 4, np.dtype(np.uint16): 8}
 SPLITS = ("train", "valid")
 BATCH_CHARS = 2_000_000  # characters handed to the tokenizer at once: bounds the memory
 CHECK_EVERY = 1000  # one document in so many is decoded back and compared (R16)
@@ -64,7 +66,7 @@ def read_index(path: Path) -> tuple[np.ndarray, np.dtype]:
     return np.frombuffer(raw, dtype=np.int32, count=count, offset=header + 16).astype(np.int64), types[code]
 
 
-def _encode_part(part: Path, folder: Path, name: str, encoder: Encoder, bar: Any) -> dict[str, Any]:
+def _encode_part(part: Path, folder: Path, *, name: str, encoder: Encoder, bar: Any) -> dict[str, Any]:
     dtype = token_dtype(encoder.vocab_size)
     lengths: list[int] = []
     state = {
@@ -128,12 +130,8 @@ def write_shards(corpus: Corpus, encoder: Encoder, folder: Path, fingerprint: st
                 name = f"{split}-{number:05d}"
                 state = _finished(work / name)
                 if state is None:
-                    manifest = files.publish(
-                        work / name,
-                        "shard",
-                        lambda tmp, p=part, n=name: _encode_part(p, tmp, n, encoder, bar),
-                    )
-                    state = manifest.meta
+                    write = partial(_encode_part, part, name=name, encoder=encoder, bar=bar)
+                    state = files.publish(work / name, "shard", write).meta
                 else:
                     bar.update(state["characters"])
                 done += [work / name / f"{name}.bin", work / name / f"{name}.idx"]

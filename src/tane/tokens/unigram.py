@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tane import files, signals
 from tane.errors import InputError, Interrupted, ResourceError
@@ -73,9 +73,11 @@ def train(corpus_folder: Path, model_path: Path, *, vocab_size: int, coverage: f
         needed = re.search(r"required_chars\. (\d+) vs (\d+)", last)
         if needed:
             raise InputError(
-                f"tokenizer.vocab_size is {needed[1]}, but the characters of the text and the 256 bytes alone need "
+                f"tokenizer.vocab_size is {needed[1]}, but the characters of the text and the 256 "
+                "bytes alone need "
                 f"{needed[2]}",
-                f"--tokenizer.vocab_size {2 * int(needed[2])}, or fewer characters: --tokenizer.coverage 0.99",
+                f"--tokenizer.vocab_size {2 * int(needed[2])}, or fewer characters: "
+                "--tokenizer.coverage 0.99",
             )
         raise InputError(
             f"the tokenizer could not be trained: {last}", "give more text or a smaller tokenizer.vocab_size"
@@ -119,7 +121,7 @@ def convert(model_path: Path) -> Tokenizer:
     from sentencepiece import sentencepiece_model_pb2
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    proto = sentencepiece_model_pb2.ModelProto()
+    proto: Any = getattr(sentencepiece_model_pb2, "ModelProto")()  # noqa: B009 - a name made at run time
     proto.ParseFromString(model_path.read_bytes())
     pieces = [(p.piece, p.score) for p in proto.pieces]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=proto.trainer_spec.unk_id, byte_fallback=True))

@@ -145,7 +145,8 @@ class Loop:
             what = "loss" if not loss_finite else "gradient"
             _, ids = global_batch(state.step, self.plan.batch_rows, len(self.train_blocks), self.plan.seed)
             raise DivergedError(
-                f"the {what} is not finite at step {state.step + 1} (blocks {ids[:8].tolist()}...); nothing was updated, "
+                f"the {what} is not finite at step {state.step + 1} (blocks {ids[:8].tolist()}...); "
+                "nothing was updated, "
                 f"the newest checkpoint is of step {self.saved_step}",
                 f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}",
             )
@@ -261,7 +262,8 @@ class Loop:
             self.save()
         self.tracker.event("stop", self.state.step, signal=signals.requested())
         raise Stopped(
-            f"stopped by {signals.requested()} at step {self.state.step} of {self.plan.total}; everything is saved in "
+            f"stopped by {signals.requested()} at step {self.state.step} of {self.plan.total}; "
+            "everything is saved in "
             f"{self.run_dir}",
             "run the same command again to go on",
         )

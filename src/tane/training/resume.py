@@ -19,6 +19,14 @@ RESOLVED, REQUESTED = "recipe.yaml", "requested.yaml"
 Flat = dict[str, Any]  # dotted name -> value, for every leaf of the recipe
 
 
+def run_of(folder: Path) -> Path | None:
+    """The run that a model folder lies in, or None."""
+    for parent in folder.resolve().parents:
+        if (parent / RESOLVED).is_file() and (parent / "checkpoints").is_dir():
+            return parent
+    return None
+
+
 def nest(flat: Flat) -> dict[str, Any]:
     """Dotted names back to mappings."""
     tree: dict[str, Any] = {}
@@ -60,7 +68,9 @@ def settle(run_dir: Path, requested: Flat, rules: dict[str, str]) -> tuple[Flat,
     names = list(requested)
     before = flatten(read_yaml(run_dir / REQUESTED), names)
     resolved = flatten(read_yaml(run_dir / RESOLVED), names)
-    final, changed, refused = {}, [], []
+    final: Flat = {}
+    changed: list[str] = []
+    refused: list[str] = []
     for name, value in requested.items():
         old = resolved.get(name, before.get(name))
         if name in before and value in (before[name], old):
@@ -72,7 +82,8 @@ def settle(run_dir: Path, requested: Flat, rules: dict[str, str]) -> tuple[Flat,
     gone = [n for n in before if n not in requested]
     if refused or gone:
         raise InputError(
-            f"{run_dir} holds a run with other settings: {'; '.join(refused + [f'{n} is gone' for n in gone])}",
+            f"{run_dir} holds a run with other settings: "
+            f"{'; '.join(refused + [f'{n} is gone' for n in gone])}",
             "put them back, choose another --run-dir, or start anew with --fresh (which deletes the old run)",
         )
     return final, changed

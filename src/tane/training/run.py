@@ -25,7 +25,7 @@ from tane.tokens.shards import Shards
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint, resume, runtime
 from tane.training.loop import Loop, Plan
-from tane.training.tracker import LOG, Tracker
+from tane.training.tracker import LOG, Tracker, Untold
 from tane.types import TrainState, Vocabulary
 
 
@@ -123,6 +123,12 @@ def resolve_machine(train: TrainSettings) -> dict[str, Any]:
     }
 
 
+def runtime_of(train: TrainSettings) -> runtime.Runtime:
+    """The runtime of settings in which every `auto` has been resolved."""
+    assert isinstance(train.threads, int) and isinstance(train.compile, bool) and train.precision != "auto"
+    return runtime.Runtime(train.device, train.precision, train.compile, train.threads)
+
+
 def batch_rows(sections: Sections) -> int:
     """Blocks of a global batch."""
     return sections.train.batch_tokens // sections.objective.block_size
@@ -151,20 +157,29 @@ def make_plan(sections: Sections, built: Built) -> Plan:
 
     stopping, save_every = train.early_stopping, train.save_every
     valid_rows, ratio = 0, 1.0
-    if built.valid_blocks is not None:
+    if built.valid_blocks is not None and built.valid_shards is not None:
         counts = built.valid_shards.meta["splits"]["valid"]
         ratio = counts["characters"] / max(1, counts["tokens"] - 1)
         cap = train.eval_tokens if train.eval_tokens else len(built.valid_blocks) * objective.block_size
         valid_rows = min(len(built.valid_blocks), max(1, cap // objective.block_size))
     return Plan(
-        seed=sections.seed, total=total, batch_rows=rows, warmup=warmup, decay=decay,
-        micro_rows=runtime.choose_micro_rows(train.micro_batch_tokens, train.device, objective.block_size, rows),
-        eval_every=every(train.eval_every), keep=train.keep,
+        seed=sections.seed,
+        total=total,
+        batch_rows=rows,
+        warmup=warmup,
+        decay=decay,
+        micro_rows=runtime.choose_micro_rows(
+            train.micro_batch_tokens, train.device, objective.block_size, rows
+        ),
+        eval_every=every(train.eval_every),
+        keep=train.keep,
         save_steps=None if save_every.unit == "minutes" else save_every.steps(**scale),
         save_minutes=save_every.amount if save_every.unit == "minutes" else None,
-        patience=stopping.patience if stopping else None, min_delta=stopping.min_delta if stopping else 0.0,
-        valid_rows=valid_rows, chars_per_target=ratio,
-    )  # fmt: skip
+        patience=stopping.patience if stopping else None,
+        min_delta=stopping.min_delta if stopping else 0.0,
+        valid_rows=valid_rows,
+        chars_per_target=ratio,
+    )
 
 
 def usable_step(run_dir: Path, old: Plan | None, new: Plan, optim: OptimSettings, limit: int) -> int:
@@ -192,8 +207,7 @@ def fit(
     is clear that the run can start or go on, to record the settings.
     """
     train = sections.train
-    assert isinstance(train.threads, int) and isinstance(train.compile, bool) and train.precision != "auto"
-    machine = runtime.Runtime(train.device, train.precision, train.compile, train.threads)
+    machine = runtime_of(train)
     with machine.active(), hushed():
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
@@ -225,14 +239,26 @@ def fit(
             precision=machine.precision, threads=machine.threads, torch=torch.__version__, **fingerprints,
         )  # fmt: skip
         progress.say(
-            f"{parameters:,} parameters, {plan.total:,} steps of {plan.batch_rows * sections.objective.block_size:,} "
+            f"{parameters:,} parameters, {plan.total:,} steps of "
+            f"{plan.batch_rows * sections.objective.block_size:,} "
             f"tokens, {machine.precision} on {machine.device}"
             + (f", going on at step {state.step}" if state.step else "")
         )
         loop = Loop(
-            plan, run_dir, model, sections.objective, sections.optim, machine, built.vocabulary, built.train_blocks,
-            built.valid_blocks, parts, state, tracker, on_eval=_say_eval(plan),
-        )  # fmt: skip
+            plan,
+            run_dir,
+            model,
+            sections.objective,
+            sections.optim,
+            machine,
+            built.vocabulary,
+            built.train_blocks,
+            built.valid_blocks,
+            parts,
+            state,
+            tracker,
+            on_eval=_say_eval(plan),
+        )
         loop.saved_step = -1 if from_step is None else from_step
         if machine.compiled:
             model.base_model.compile(dynamic=False)
@@ -256,8 +282,15 @@ def _say_eval(plan: Plan) -> Any:
 
 
 def _restore(
-    run_dir: Path, parts: checkpoint.Parts, plan: Plan, old: Plan | None, optim: OptimSettings, *, full: bool, strict: bool
-) -> tuple[TrainState, int | None]:  # fmt: skip
+    run_dir: Path,
+    parts: checkpoint.Parts,
+    plan: Plan,
+    old: Plan | None,
+    optim: OptimSettings,
+    *,
+    full: bool,
+    strict: bool,
+) -> tuple[TrainState, int | None]:
     steps = checkpoint.steps_in(run_dir)
     if not steps:
         return TrainState(), None
@@ -323,7 +356,7 @@ def _metrics(
 def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tuple[float, float]:
     """Measured (seconds a step, seconds an evaluation), on throw-away weights; nothing is written."""
     train = sections.train
-    machine = runtime.Runtime(train.device, train.precision, train.compile, train.threads)
+    machine = runtime_of(train)
     with machine.active(), hushed():
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
@@ -335,9 +368,19 @@ def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tupl
         plan = make_plan(probe, built)
         parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", 0, {})
         loop = Loop(
-            plan, data_dir, model, sections.objective, sections.optim, machine, built.vocabulary, built.train_blocks,
-            built.valid_blocks, parts, TrainState(), _Silent(),
-        )  # fmt: skip
+            plan,
+            data_dir,
+            model,
+            sections.objective,
+            sections.optim,
+            machine,
+            built.vocabulary,
+            built.train_blocks,
+            built.valid_blocks,
+            parts,
+            TrainState(),
+            Untold(),
+        )
         laps = []
         for _ in range(steps):
             start = time.perf_counter()
@@ -345,16 +388,6 @@ def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tupl
             laps.append(time.perf_counter() - start)
         evaluation = statistics.median(laps) / 3 * plan.valid_rows / plan.batch_rows
         return statistics.median(laps[1:]), evaluation
-
-
-class _Silent:
-    """A tracker that tells nothing, for the speed probe."""
-
-    def event(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def advance(self, *_: Any) -> None:
-        pass
 
 
 def remove_run(run_dir: Path) -> None:

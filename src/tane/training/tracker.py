@@ -69,6 +69,19 @@ class Tracker:
             self._events.close()
 
 
+class Untold(Tracker):
+    """A tracker that tells nothing, for a probe of the speed."""
+
+    def __init__(self) -> None:
+        pass
+
+    def event(self, kind: str, step: int, **values: Any) -> None:
+        """Nothing."""
+
+    def advance(self, step: int, loss: float, tokens_per_second: float) -> None:
+        """Nothing."""
+
+
 def read_metrics(run_dir: Path | str, kind: str) -> list[dict[str, Any]]:
     """The events of one kind by step; of a repeated step the last counts, a torn last line is left out."""
     found: dict[int, dict[str, Any]] = {}

@@ -58,7 +58,8 @@ def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, 
     print("\nvalidation loss while training")
     for step, loss, bits in curve:
         print(
-            f"  step {step:>5}   {loss:6.3f} nats a token   {bits:5.3f} bits a character   {'█' * round(loss * 6)}"
+            f"  step {step:>5}   {loss:6.3f} nats a token   {bits:5.3f} bits a character   "
+            f"{'█' * round(loss * 6)}"
         )
     texts = _stories(result.metrics["model"], own)
     print("\nwhat it writes")

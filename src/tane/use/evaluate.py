@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +20,10 @@ from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.loss import Loss
+from tane.settings import build, read_yaml
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.tokens.tokenizer import Encoder
+from tane.training.resume import RESOLVED, run_of
 from tane.training.runtime import Runtime, choose_device
 from tane.types import IGNORE, Batch, Result
 
@@ -81,19 +82,11 @@ def evaluate(
 def _text_settings(
     folder: Path, data: list[str], unit: str | None, normalize: str | None, encoding: str
 ) -> CorpusSettings:
-    from tane.settings import read_yaml
-    from tane.training.resume import RESOLVED
-
-    own: dict[str, Any] = {}
-    for parent in folder.resolve().parents:
-        if (parent / RESOLVED).is_file() and (parent / "checkpoints").is_dir():
-            own = read_yaml(parent / RESOLVED).get("corpus", {})
-            break
-    given = {"unit": unit or own.get("unit"), "normalize": normalize or own.get("normalize", "nfkc")}
-    try:
-        return CorpusSettings(inputs=data, valid_fraction=0.0, dedup="none", encoding=encoding, **given)
-    except ValueError as error:
-        raise InputError(f"evaluate: {error}") from None
+    run_dir = run_of(folder)
+    own = read_yaml(run_dir / RESOLVED).get("corpus", {}) if run_dir else {}
+    values = {"inputs": data, "valid_fraction": 0.0, "dedup": "none", "encoding": encoding}
+    values |= {"unit": unit or own.get("unit"), "normalize": normalize or own.get("normalize", "nfkc")}
+    return build(CorpusSettings, values, "evaluate")
 
 
 def _stream(texts: list[str], encoder: Encoder) -> np.ndarray:

@@ -22,7 +22,7 @@ from tane.settings import dump_yaml, read_yaml
 from tane.text.corpus import Corpus
 from tane.tokens.shards import SPLITS, Shards
 from tane.tokens.tokenizer import Encoder
-from tane.training.resume import RESOLVED
+from tane.training.resume import RESOLVED, run_of
 from tane.training.tracker import LOG, read_metrics
 from tane.types import Result
 
@@ -33,7 +33,7 @@ SKIP = (files.MANIFEST, "README.md")
 def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool = False) -> Result:
     """Publish the best model of a run (or any model folder) as `target`. Raises InputError when it exists."""
     folder, target = find_model(run), Path(target)
-    run_dir = _run_of(folder)
+    run_dir = run_of(folder)
     if target.exists() and not overwrite:
         if not target.is_dir() or any(target.iterdir()):
             raise InputError(f"{target} exists already", "choose another folder, or add --overwrite")
@@ -57,14 +57,6 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
         f"exported to {target}: {checked['ids_compared']:,} ids compared with the shards, logits equal"
     )
     return Result(str(target), {"export": str(target), **checked}, manifest.fingerprint)
-
-
-def _run_of(folder: Path) -> Path | None:
-    """The run that a model folder lies in."""
-    for parent in folder.resolve().parents:
-        if (parent / RESOLVED).is_file() and (parent / "checkpoints").is_dir():
-            return parent
-    return None
 
 
 def _check(source: Path, copy: Path, run_dir: Path | None) -> dict[str, Any]:
@@ -96,7 +88,8 @@ def _compare_ids(tokenizer: Any, run_dir: Path) -> int:
             ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
             if not np.array_equal(ids, row[:-1]):
                 raise IntegrityError(
-                    f"the exported tokenizer gives other ids than the shards for {text[:40]!r}; nothing was published"
+                    f"the exported tokenizer gives other ids than the shards for {text[:40]!r}; "
+                    "nothing was published"
                 )
             compared += len(ids)
     return compared
@@ -107,12 +100,25 @@ def model_card(folder: Path, run_dir: Path | None) -> str:
     encoder = Encoder(folder)
     config = read_config(folder)
     lines = [
-        "---", "language: ja", "library_name: transformers", "pipeline_tag: text-generation", "tags: [tane]", "---", "",
-        f"# {run_dir.name if run_dir else folder.name}", "",
-        f"A {config.get('model_type')} model with {encoder.vocab_size:,} pieces, trained with tane {tane.__version__}.",
-        "", "```python", "from transformers import pipeline", 'pipe = pipeline("text-generation", model="THIS_FOLDER")',
-        'print(pipe("吾輩は", max_new_tokens=50, do_sample=True)[0]["generated_text"])', "```", "",
-    ]  # fmt: skip
+        "---",
+        "language: ja",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "tags: [tane]",
+        "---",
+        "",
+        f"# {run_dir.name if run_dir else folder.name}",
+        "",
+        f"A {config.get('model_type')} model with {encoder.vocab_size:,} pieces, trained with tane "
+        f"{tane.__version__}.",
+        "",
+        "```python",
+        "from transformers import pipeline",
+        'pipe = pipeline("text-generation", model="THIS_FOLDER")',
+        'print(pipe("吾輩は", max_new_tokens=50, do_sample=True)[0]["generated_text"])',
+        "```",
+        "",
+    ]
     if run_dir is not None and (run_dir / LOG).exists():
         evals = read_metrics(run_dir, "eval")
         starts = read_metrics(run_dir, "start")
@@ -127,7 +133,8 @@ def model_card(folder: Path, run_dir: Path | None) -> str:
             ]
         if starts:
             lines += [
-                f"{starts[0]['parameters']:,} parameters; torch {starts[0]['torch']}; {starts[0]['precision']}.",
+                f"{starts[0]['parameters']:,} parameters; torch {starts[0]['torch']}; "
+                f"{starts[0]['precision']}.",
                 "",
             ]
         ledger = _ledger(run_dir)

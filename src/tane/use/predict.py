@@ -63,11 +63,16 @@ def generate(
             inputs = torch.tensor([ids], device=network.device)
             with torch.no_grad():
                 rows = network.generate(
-                    input_ids=inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=room,
-                    num_return_sequences=1 if greedy else num, eos_token_id=encoder.eos_id,
-                    pad_token_id=network.config.pad_token_id if network.config.pad_token_id is not None else encoder.eos_id,
+                    input_ids=inputs,
+                    attention_mask=torch.ones_like(inputs),
+                    max_new_tokens=room,
+                    num_return_sequences=1 if greedy else num,
+                    eos_token_id=encoder.eos_id,
+                    pad_token_id=network.config.pad_token_id
+                    if network.config.pad_token_id is not None
+                    else encoder.eos_id,
                     **settings,
-                )  # fmt: skip
+                )
             found = [prompt + _until(encoder.decode(row[len(ids) :]), stop) for row in rows.tolist()]
             texts += found * (num if greedy else 1)
             bar.update(1)
@@ -96,7 +101,8 @@ def _fit(ids: list[int], longest: int, number: int) -> list[int]:
         return ids
     kept = longest // 2
     progress.say(
-        f"warning: prompt {number + 1} has {len(ids):,} tokens and the model {longest:,} positions: only its last "
+        f"warning: prompt {number + 1} has {len(ids):,} tokens and the model {longest:,} positions: "
+        "only its last "
         f"{kept:,} tokens are read"
     )
     return ids[-kept:]
