@@ -157,6 +157,37 @@ def test_an_error_at_any_point_is_told_and_leaves_the_old_or_the_new(
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks up open files in /proc")
+def test_all_is_on_the_disk_before_it_is_seen(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[tuple[str, str]] = []
+    sync, rename = os.fsync, os.rename
+
+    def note_sync(handle: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if path.endswith(files.MANIFEST):
+            assert Path(path).stat().st_size > 0
+        else:
+            assert not (Path(path).parent / files.MANIFEST).exists() or Path(path).is_dir(), (
+                "the manifest is last"
+            )
+        events.append(("sync", path))
+        sync(handle)
+
+    def note_rename(old: Path, new: Path) -> None:
+        events.append(("rename", str(new)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    files.publish(published, KIND, filler("new"))
+    seen = events.index(("rename", str(published)))
+    before = {
+        path.split("/.tmp-t-", 1)[1].partition("/")[2] for kind, path in events[:seen] if "/.tmp-t-" in path
+    }
+    assert before == {"", "深い", "深い/er", "a.txt", "empty", "深い/er/b.bin", files.MANIFEST}
+    assert events[seen + 1] == ("sync", str(published.parent)), "the rename itself too"
+
+
 def test_every_failpoint_in_the_list_stands_in_the_code_and_the_other_way_round() -> None:
     import re
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tane import files, progress, signals
-from tane.errors import InputError, IntegrityError
+from tane.errors import InputError
 from tane.model.build import ModelSettings
 from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
 from tane.optim.groups import OptimSettings
@@ -36,8 +36,8 @@ from tane.settings import (
     type_name,
 )
 from tane.text import corpus as text
-from tane.tokens import shards
-from tane.tokens import tokenizer as pieces
+from tane.tokens.prepare import prepare_data
+from tane.tokens.tokenizer import TokenizerSettings
 from tane.training import resume, run
 from tane.training.loop import Plan
 from tane.training.run import TrainSettings
@@ -62,7 +62,7 @@ class Recipe(Settings):
     )
     seed: int = option(0, "seed of weights, order, masks and dropout", ge=0, lt=2**63)
     corpus: text.CorpusSettings = option(text.CorpusSettings(), "the text")
-    tokenizer: pieces.TokenizerSettings = option(pieces.TokenizerSettings(), "text to ids")
+    tokenizer: TokenizerSettings = option(TokenizerSettings(), "text to ids")
     model: ModelSettings = option(ModelSettings(), "the model")
     objective: Objective = option(
         {"name": "causal"}, "what the model learns to predict", validate_default=True
@@ -158,104 +158,15 @@ def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
             yield name, kind, "none" if text is None else str(text), info.description + only
 
 
-# ------------------------------------------------------------------------------------------------ prepare
+# -------------------------------------------------------------------------------------------------- verbs
 
 
 def prepare(recipe: Recipe, *, rebuild: bool = False, full: bool = True) -> Result:
     """Corpus, tokenizer and shards in `data_dir`; what is current is kept, what is stale is refused."""
-    folder = recipe.data_path
-    with signals.caught(), files.locked(folder):
-        files.sweep(folder)
-        corpus = _stage_corpus(recipe, folder, rebuild)
-        taken = _tokenizer_settings(recipe)
-        if taken.path is not None:
-            wanted = files.digest(["taken", pieces.source_fingerprint(taken.path)])
-        else:
-            wanted = files.digest([taken.model_dump(exclude={"ram", "path"}), corpus.manifest.fingerprint])
-        ours = _stage(
-            folder / "tokenizer", "tokenizer", wanted, rebuild,
-            lambda: pieces.prepare_tokenizer(taken, corpus, folder / "tokenizer", wanted), full,
-        )  # fmt: skip
-        wanted = files.digest([corpus.manifest.fingerprint, ours.fingerprint, shards.VERSION])
-        tokens = _stage(
-            folder / "shards",
-            "shards",
-            wanted,
-            rebuild,
-            lambda: shards.write_shards(
-                corpus, pieces.Encoder(folder / "tokenizer"), folder / "shards", wanted
-            ),
-            full,
-        )
-    progress.say(shards.describe(tokens))
-    meta = {"data": str(folder), "ledger": corpus.manifest.meta["ledger"], "splits": tokens.meta["splits"]}
-    meta["pieces"] = ours.meta["pieces"]
-    return Result(str(folder), meta, tokens.fingerprint)
-
-
-def _tokenizer_settings(recipe: Recipe) -> pieces.TokenizerSettings:
-    """A pretrained model brings its own tokenizer unless the recipe names another."""
-    if recipe.model.pretrained is not None and recipe.tokenizer.path is None:
-        return recipe.tokenizer.model_copy(update={"path": recipe.model.pretrained})
-    return recipe.tokenizer
-
-
-def _stage_corpus(recipe: Recipe, folder: Path, rebuild: bool) -> text.Corpus:
-    target, settings = folder / "corpus", recipe.corpus
-    if target.exists() and not rebuild:
-        manifest = files.Manifest.read(target, "corpus")
-        if not settings.inputs:
-            return text.Corpus.open(target)
-        try:
-            state = text.input_state(settings)
-        except InputError as error:
-            if manifest.meta["settings"] != settings.model_dump(mode="json"):
-                raise
-            progress.say(f"warning: {error.message}; using the corpus that was prepared from it")
-            return text.Corpus.open(target)
-        if text.fingerprint(settings, state) != manifest.meta["fingerprint"]:
-            raise IntegrityError(f"{target} is stale: {_difference(manifest.meta, settings, state)}", REBUILD)
-        return text.Corpus.open(target)
-    if not settings.inputs:
-        raise InputError("corpus.inputs is empty", "name your text: --corpus.inputs FILE...")
-    text.build_corpus(settings, target)
-    return text.Corpus.open(target)
-
-
-def _difference(meta: dict[str, Any], settings: text.CorpusSettings, state: list[dict[str, Any]]) -> str:
-    """What changed since a corpus was made, for the person."""
-    old, new = {i["sha256"]: i["path"] for i in meta["inputs"]}, {i["sha256"]: i["path"] for i in state}
-    gone, come = {old[k] for k in old.keys() - new.keys()}, {new[k] for k in new.keys() - old.keys()}
-    lines = [f"{path} was edited" for path in sorted(gone & come)]
-    lines += [f"{path} is new" for path in sorted(come - gone)] + [
-        f"{path} is gone" for path in sorted(gone - come)
-    ]
-    before, after = meta["settings"], settings.model_dump(mode="json")
-    lines += [
-        f"corpus.{name}: {before.get(name)} -> {value}"
-        for name, value in after.items()
-        if name not in ("inputs", "valid_inputs") and before.get(name) != value
-    ]
-    return "; ".join(lines) or "its inputs are read in another way than before"
-
-
-REBUILD = "run the same command with --rebuild to make the data anew"
-
-
-def _stage(target: Path, kind: str, wanted: str, rebuild: bool, make: Any, full: bool) -> files.Manifest:
-    """Keep a stage's folder when its fingerprint is the wanted one; refuse a stale one; make it when
-    absent."""
-    if target.exists() and not rebuild:
-        manifest = files.check(target, kind, full=full, remedy=REBUILD)
-        if manifest.meta["fingerprint"] != wanted:
-            raise IntegrityError(
-                f"{target} is stale: it was made from other text or with other settings", REBUILD
-            )
-        return manifest
-    return make()
-
-
-# -------------------------------------------------------------------------------------------------- train
+    taken = recipe.tokenizer
+    if recipe.model.pretrained is not None and taken.path is None:  # a pretrained model brings its tokenizer
+        taken = taken.model_copy(update={"path": recipe.model.pretrained})
+    return prepare_data(recipe.corpus, taken, recipe.data_path, rebuild=rebuild, full=full)
 
 
 def train(

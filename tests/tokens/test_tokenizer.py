@@ -294,6 +294,13 @@ def copy(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+def test_a_folder_that_says_nothing_of_special_spellings(copy: Path, encoder: Encoder) -> None:
+    edit(copy, split_special_tokens=None)
+    assert AutoTokenizer.from_pretrained(str(copy))("</s>")["input_ids"] == [1], "as most folders do"
+    theirs = Encoder(copy)
+    assert [ids(theirs, t) for t in (*SPECIAL, *TEXTS)] == [ids(encoder, t) for t in (*SPECIAL, *TEXTS)]
+
+
 def test_a_tokenizer_without_an_end_of_text(copy: Path) -> None:
     edit(copy, eos_token=None)
     with pytest.raises(InputError, match=r"has no end-of-text token\n.*eos_token"):

@@ -300,6 +300,24 @@ def test_bf16_learns_what_fp32_learns_and_fp32_enters_no_autocast(
     assert {w.dtype for w in weights.values()} == {torch.float32}
 
 
+def test_fp16_scales_its_gradients_and_learns_the_same(make_recipe: Make) -> None:
+    fp32 = train(make_recipe("train.precision=fp32", run="fp32"))
+    fp16 = train(make_recipe("train.precision=fp16", run="fp16"))
+    assert abs(fp32.metrics["valid_loss"] - fp16.metrics["valid_loss"]) < 0.02
+    steps = read_metrics(fp16.path, "step")
+    assert steps[0]["grad_norm"] == pytest.approx(read_metrics(fp32.path, "step")[0]["grad_norm"], rel=0.05)
+
+
+def test_an_overflow_of_fp16_lowers_the_scale_and_skips_the_update(make_recipe: Make, tmp_path: Path) -> None:
+    loop = make_loop(make_recipe("train.precision=fp16"), tmp_path)
+    loop.runtime = Runtime("cpu", "fp16", False, 1)
+    before = {n: p.clone() for n, p in loop.model.named_parameters()}
+    next(loop.model.parameters()).grad = torch.full_like(next(loop.model.parameters()), float("inf"))
+    loop._update(torch.tensor(1.0), 10, 65536.0)
+    assert loop.state.loss_scale == 32768.0
+    assert all(torch.equal(p, before[n]) for n, p in loop.model.named_parameters())
+
+
 def test_tensorboard_files_hold_what_the_log_holds(make_recipe: Make) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import time
@@ -114,6 +115,10 @@ def build(sections: Sections, data_dir: Path) -> Built:
 
 def resolve_machine(train: TrainSettings) -> dict[str, Any]:
     """The machine's `auto`s as concrete values: dotted name -> value."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "this version trains in one process, and WORLD_SIZE asks for more", "start without torchrun"
+        )
     device = runtime.choose_device(train.device)
     return {
         "train.device": device,
