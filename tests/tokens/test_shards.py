@@ -299,6 +299,18 @@ write_shards(Corpus.open(root / "corpus"), Encoder(sys.argv[2]), root / "shards"
 """
 
 
+def parts_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that gets the name of every part of the corpus that is read from now on."""
+    names: list[str] = []
+
+    def read(part: Path) -> Any:
+        names.append(part.name.partition(".")[0])
+        return parts.read_part(part)
+
+    monkeypatch.setattr(shards, "read_part", read)
+    return names
+
+
 @pytest.mark.parametrize("point", ["before_manifest", "after_rename"])
 def test_finished_parts_are_kept_when_the_work_is_killed(
     tmp_path: Path, corpus: Corpus, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory, point: str,
@@ -315,9 +327,7 @@ def test_finished_parts_are_kept_when_the_work_is_killed(
     [work] = tmp_path.glob(".parts-*")
     finished = sorted(p.name for p in work.iterdir() if not p.name.startswith("."))
     assert finished == [f"train-{i:05d}" for i in range(2 if point == "before_manifest" else 3)]
-    encoded = []
-    real = shards._encode_part
-    monkeypatch.setattr(shards, "_encode_part", lambda *a: encoded.append(a[2]) or real(*a))
+    encoded = parts_read(monkeypatch)
     again = write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     names = [f"{s}-{i:05d}" for s in ("train", "valid") for i in range(len(corpus.parts(s)))]
     assert encoded == [name for name in names if name not in finished]
@@ -327,16 +337,14 @@ def test_finished_parts_are_kept_when_the_work_is_killed(
 
 def cut_work(tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stop the work in the last part by an error; returns the work folder."""
-    real = shards._encode_part
-    last = f"valid-{len(corpus.parts('valid')) - 1:05d}"
 
-    def stop(*arguments: Any) -> Any:
-        if arguments[2] == last:
+    def stop(part: Path) -> Any:
+        if part == corpus.parts("valid")[-1]:
             raise InputError("stopped here")
-        return real(*arguments)
+        return parts.read_part(part)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "_encode_part", stop)
+        patch.setattr(shards, "read_part", stop)
         with pytest.raises(InputError, match="stopped here"):
             write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     [work] = tmp_path.glob(".parts-*")
@@ -359,9 +367,7 @@ def test_parts_of_another_fingerprint_are_thrown_away(
     tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = cut_work(tmp_path, corpus, encoder, monkeypatch)
-    made = []
-    real = shards._encode_part
-    monkeypatch.setattr(shards, "_encode_part", lambda *a: made.append(a[2]) or real(*a))
+    made = parts_read(monkeypatch)
     write_shards(corpus, encoder, tmp_path / "shards", "f" * 64)
     assert not work.exists() and len(made) == len(corpus.parts("train")) + len(corpus.parts("valid"))
 

@@ -241,9 +241,9 @@ def test_the_logged_learning_rates_follow_the_schedule(make_recipe: Make, name: 
     rates = {e["step"]: e["lr"] / 1e-3 for e in read_metrics(result.path, "step")}
     expected = {
         "constant": {1: 0.2, 10: 1, 20: 1, 30: 1, 40: 1},
-        "linear": {1: 0.2, 10: 1 - 6 / 36, 20: 1 - 16 / 36, 30: 1 - 26 / 36, 40: 0},
-        "cosine": {1: 0.2, 20: 0.5 * (1 + math.cos(math.pi * 16 / 36)), 40: 0},
-        "wsd": {1: 0.2, 10: 1, 20: 1, 30: 0.5, 40: 0},
+        "linear": {1: 0.2, 10: 1 - 6 / 37, 20: 1 - 16 / 37, 30: 1 - 26 / 37, 40: 1 / 37},
+        "cosine": {1: 0.2, 20: 0.5 * (1 + math.cos(math.pi * 16 / 37))},
+        "wsd": {1: 0.2, 10: 1, 20: 1, 30: 1 - 10 / 21, 40: 1 / 21},
     }[name]
     for step, value in expected.items():
         assert rates[step] == pytest.approx(value, abs=1e-9), step

@@ -35,6 +35,12 @@ def folder_of(run_dir: Path, step: int) -> Path:
     return run_dir / "checkpoints" / f"step-{step:09d}"
 
 
+def step_of(model: Path) -> int | None:
+    """The step of the checkpoint that a model folder lies in, or None."""
+    found = NAME.fullmatch(model.resolve().parent.name)
+    return int(found[1]) if found else None
+
+
 def steps_in(run_dir: Path) -> list[int]:
     """Steps that have a checkpoint folder, ascending; only full-match names count."""
     root = run_dir / "checkpoints"

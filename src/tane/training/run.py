@@ -161,6 +161,8 @@ def make_plan(sections: Sections, built: Built) -> Plan:
         return max(1, steps)
 
     stopping, save_every = train.early_stopping, train.save_every
+    if stopping is not None and built.valid_blocks is None:
+        raise InputError("train.early_stopping needs validation text", "--corpus.valid-fraction 0.02")
     valid_rows, ratio = 0, 1.0
     if built.valid_blocks is not None and built.valid_shards is not None:
         counts = built.valid_shards.meta["splits"]["valid"]
@@ -187,19 +189,18 @@ def make_plan(sections: Sections, built: Built) -> Plan:
     )
 
 
-def usable_step(run_dir: Path, old: Plan | None, new: Plan, optim: OptimSettings, limit: int) -> int:
-    """The newest step from which a run of another length may go on: the learning rates before it are the
-    same.
+def usable_step(old: Plan | None, new: Plan, optim: OptimSettings, newest: int) -> int:
+    """The newest step from which a run of another length may go on: the learning rates before it are the same.
 
     constant: the last step; wsd: where the decay began; cosine and linear: none but 0.
     """
-    if old is None or (old.total, old.warmup, old.decay) == (new.total, new.warmup, new.decay):
-        return limit
+    if old is None or old.total == new.total:
+        return newest
     rate = optim.schedule.multiplier
-    for step in range(limit):
+    for step in range(newest):
         if rate(step, old.total, old.warmup, old.decay) != rate(step, new.total, new.warmup, new.decay):
             return step
-    return limit
+    return newest
 
 
 def fit(
@@ -296,33 +297,35 @@ def _restore(
     full: bool,
     strict: bool,
 ) -> tuple[TrainState, int | None]:
+    """Load the newest checkpoint from which the run may go on: (its state, its step), or a new state and None."""
     steps = checkpoint.steps_in(run_dir)
     if not steps:
         return TrainState(), None
-    limit = usable_step(run_dir, old, plan, optim, steps[-1])
+    if plan.total < steps[-1]:
+        raise InputError(
+            f"{run_dir} has done {steps[-1]:,} steps already, more than the {plan.total:,} that are asked for",
+            "choose another --run-dir, or start anew with --fresh",
+        )
+    limit = usable_step(old, plan, optim, steps[-1])
     step = checkpoint.newest(run_dir, parts.fingerprints, below=limit, full=full, strict=strict)
+    if limit < steps[-1] and not step:
+        raise InputError(
+            f"this {optim.schedule.name} run cannot get another length: its learning rates depend on the length",
+            "start anew with --fresh, or use the schedule wsd or constant from the start",
+        )
     if step is None:
-        if limit < steps[-1]:
-            raise InputError(
-                f"a {optim.schedule.name} run cannot be made longer: its learning rates depend on the length",
-                "start anew with --fresh, or use the schedule wsd or constant from the start",
-            )
         raise IntegrityError(f"{run_dir} has no checkpoint that is intact", "start anew with --fresh")
     state = checkpoint.load(run_dir, step, parts)
-    if limit < steps[-1]:
-        if step == 0 and optim.schedule.name in ("cosine", "linear"):
-            raise InputError(
-                f"a {optim.schedule.name} run cannot be made longer: its learning rates depend on the length",
-                "start anew with --fresh, or use the schedule wsd or constant from the start",
-            )
-        progress.say(
-            f"the run gets another length: going on from step {step}, where its learning rates are the same"
-        )
+    if state.best_step is not None and state.best_step not in steps:  # it made way for a better one of the old length
+        state.best_step = state.best_loss = None
     if old is not None and old.total != plan.total:
         state.finished = state.step >= plan.total
-        for later in steps:
-            if later > step:
-                files.delete(checkpoint.folder_of(run_dir, later))
+        if limit < steps[-1]:
+            told = "where its learning rates are the same; what came after makes way"
+            progress.say(f"the run gets another length: going on from step {step:,}, {told}")
+            checkpoint.point_model(run_dir, step if state.best_step is None else state.best_step)
+        for later in (s for s in steps if s > step):
+            files.delete(checkpoint.folder_of(run_dir, later))
     return state, step
 
 

@@ -83,13 +83,20 @@ class Untold(Tracker):
 
 
 def read_metrics(run_dir: Path | str, kind: str) -> list[dict[str, Any]]:
-    """The events of one kind by step; of a repeated step the last counts, a torn last line is left out."""
+    """The events of one kind by step; of a repeated step the last counts, a torn last line is left out.
+
+    What an earlier start logged beyond the step from which a later one went on does not count.
+    """
     found: dict[int, dict[str, Any]] = {}
     for line in (Path(run_dir) / LOG).read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             event = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and event.get("event") == kind:
+        if not isinstance(event, dict):
+            continue
+        if event.get("event") == "start":
+            found = {step: kept for step, kept in found.items() if step <= event["step"]}
+        if event.get("event") == kind:
             found[event["step"]] = event
     return [found[step] for step in sorted(found)]

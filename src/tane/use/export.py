@@ -22,6 +22,7 @@ from tane.settings import dump_yaml, read_yaml
 from tane.text.corpus import Corpus
 from tane.tokens.shards import SPLITS, Shards
 from tane.tokens.tokenizer import Encoder
+from tane.training import checkpoint
 from tane.training.resume import RESOLVED, run_of
 from tane.training.tracker import LOG, read_metrics
 from tane.types import Result
@@ -47,7 +48,7 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
                 if signals.requested():
                     raise InputError(f"stopped by {signals.requested()}; nothing was written")
         checked.update(_check(folder, temporary, run_dir))
-        (temporary / "README.md").write_text(model_card(temporary, run_dir), encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(temporary, run_dir, folder), encoding="utf-8")
         return {"tane": tane.__version__, "source": str(folder)}
 
     with signals.caught(), hushed(), files.writing(target):
@@ -95,7 +96,7 @@ def _compare_ids(tokenizer: Any, run_dir: Path) -> int:
     return compared
 
 
-def model_card(folder: Path, run_dir: Path | None) -> str:
+def model_card(folder: Path, run_dir: Path | None, source: Path) -> str:
     """README.md of an export: what it is, how it was trained, how to use it."""
     encoder = Encoder(folder)
     config = read_config(folder)
@@ -122,8 +123,8 @@ def model_card(folder: Path, run_dir: Path | None) -> str:
     if run_dir is not None and (run_dir / LOG).exists():
         evals = read_metrics(run_dir, "eval")
         starts = read_metrics(run_dir, "start")
-        if evals:
-            best = min(evals, key=lambda e: e["loss"])
+        step = checkpoint.step_of(source)
+        for best in (e for e in evals if e["step"] == step):
             lines += ["## Scores", "", "| measure | value |", "|---|---|"]
             lines += [f"| validation loss (nats per token) | {best['loss']:.4f} |"]
             lines += [

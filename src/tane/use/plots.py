@@ -13,7 +13,8 @@ from tane.training.tracker import LOG, read_metrics
 def plot_loss(run_dir: str | Path, path: str | Path | None = None) -> Any:
     """Training and validation loss in nats over the steps; saved to `path` (PNG or SVG) when given.
 
-    Returns the matplotlib figure. Raises InputError when the run has no log.
+    Returns the matplotlib figure; a notebook shows it by `display(figure)` after `%matplotlib inline`. Raises
+    InputError when the run has no log.
     """
     run_dir = Path(run_dir)
     if not (run_dir / LOG).is_file():
