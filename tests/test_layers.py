@@ -19,7 +19,7 @@ MODULES = {
     ".".join(("tane", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-GROUND = {"errors", "types", "registry", "files", "settings", "signals", "progress", "hub"}
+GROUND = {"errors", "types", "registry", "files", "settings", "signals", "progress", "hub", "yamlio"}
 LAYERS = {
     "text": 1,
     "tokens": 2,
@@ -368,8 +368,8 @@ def test_nothing_unsafe_in_the_source() -> None:
 
 
 def test_the_yaml_loader_is_a_safe_one() -> None:
-    from tane import settings
+    from tane import yamlio
 
-    assert issubclass(settings._Loader, yaml.SafeLoader) and issubclass(settings._Dumper, yaml.SafeDumper)
-    assert not any("python" in str(tag) for tag in settings._Loader.yaml_constructors)
-    assert not any("python" in str(tag) for tag in settings._Loader.yaml_multi_constructors)
+    assert issubclass(yamlio._Loader, yaml.SafeLoader) and issubclass(yamlio._Dumper, yaml.SafeDumper)
+    assert not any("python" in str(tag) for tag in yamlio._Loader.yaml_constructors)
+    assert not any("python" in str(tag) for tag in yamlio._Loader.yaml_multi_constructors)

@@ -15,8 +15,9 @@ from tane.cli import split_overrides
 from tane.errors import InputError
 from tane.optim.adamw import AdamW
 from tane.recipe import Recipe, train
-from tane.settings import Duration, dump_yaml, leaves, parse_yaml
+from tane.settings import Duration, leaves
 from tane.training import resume
+from tane.yamlio import dump_yaml, parse_yaml
 
 FULL = """
 run_dir: runs/雪

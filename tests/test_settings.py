@@ -23,16 +23,14 @@ from tane.settings import (
     Share,
     all_leaves,
     build,
-    dump_yaml,
     leaves,
     nearest,
     option,
     override,
-    parse_yaml,
     part,
-    read_yaml,
     type_name,
 )
+from tane.yamlio import dump_yaml, parse_yaml, read_yaml
 
 
 class Inner(Settings):

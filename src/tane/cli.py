@@ -6,10 +6,13 @@ The table is what `tane --help` prints; it is printed before anything heavy is i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import tane
@@ -298,7 +301,9 @@ def parse(arguments: list[str]) -> tuple[Verb, Values, list[str]]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise InputError(f"{self.prog}: {message}", f"see: {self.prog} --help")
+        first = "required: RECIPE" in message  # a flag before it may have taken it for one of its values
+        hint = f"write it first: {self.prog} RECIPE --FLAGS" if first else f"see: {self.prog} --help"
+        raise InputError(f"{self.prog}: {message}", hint)
 
 
 ROOTS = ("--run-dir", "--data-dir", "--seed")
@@ -323,7 +328,8 @@ def split_overrides(arguments: list[str], own: set[str]) -> tuple[list[str], lis
         if "." not in name and key not in ROOTS:
             raise InputError(f"unknown flag {name}", "flags of the verb: --help; settings: tane options")
         found = [value] if equals else []
-        while not equals and queue and not queue[0].startswith("--"):
+        several = "." in name  # only settings inside a section take several values
+        while not equals and queue and not queue[0].startswith("--") and (several or not found):
             found.append(queue.pop(0))
         if not found:
             raise InputError(f"{name} has no value", f"write {name} VALUE")
@@ -344,7 +350,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     as_json, debug = "--json" in arguments, "--debug" in arguments
     try:
-        return _run(arguments)
+        with _terminable():
+            return _run(arguments)
     except KeyboardInterrupt:
         error: TaneError = Interrupted("interrupted; nothing to resume was left")
     except TaneError as found:
@@ -362,6 +369,23 @@ def main(arguments: list[str] | None = None) -> int:
     if as_json:
         _print_json({**error.result, "error": str(error), "code": error.code})
     return error.code
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, also where no stage catches both to save first."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_json(value: dict[str, Any]) -> None:

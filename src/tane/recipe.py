@@ -29,10 +29,8 @@ from tane.settings import (
     leaves,
     option,
     override,
-    parse_yaml,
     part,
     part_of,
-    read_yaml,
     type_name,
 )
 from tane.text import corpus as text
@@ -40,8 +38,9 @@ from tane.tokens.prepare import prepare_data
 from tane.tokens.tokenizer import TokenizerSettings
 from tane.training import resume, run
 from tane.training.loop import Plan
-from tane.training.run import TrainSettings
+from tane.training.settings import Sections, TrainSettings
 from tane.types import Result
+from tane.yamlio import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     Objective = Any
@@ -74,6 +73,10 @@ class Recipe(Settings):
     def load(cls, path: str | Path, *overrides: str) -> Recipe:
         """Read a YAML file and merge overrides such as "train.duration=1k steps". Raises InputError."""
         path = files.require_file(path, "the recipe")
+        if path.is_dir():
+            raise InputError(
+                f"the recipe {path} is a folder", f"give a YAML file, such as {path / 'recipe.yaml'}"
+            )
         return cls.from_mapping(read_yaml(path), *overrides, where=str(path))
 
     @classmethod
@@ -116,9 +119,9 @@ class Recipe(Settings):
         """Dotted name -> "match" or "free": which settings a run may change when it goes on."""
         return {name: info.json_schema_extra[RESUME] for name, info in leaves(type(self), value=self)}
 
-    def sections(self) -> run.Sections:
+    def sections(self) -> Sections:
         """The parts that training takes."""
-        return run.Sections(self.seed, self.model, self.objective, self.optim, self.train)
+        return Sections(self.seed, self.model, self.objective, self.optim, self.train)
 
     def with_values(self, values: dict[str, Any]) -> Recipe:
         """A copy with some dotted settings replaced."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tane.recipe import Recipe, prepare
-from tane.settings import dump_yaml
 from tane.training import checkpoint
+from tane.yamlio import dump_yaml
 from tests.training.conftest import settings, weights_hash
 
 STEPS = 60

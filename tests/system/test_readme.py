@@ -12,9 +12,9 @@ import pytest
 
 from tane import cli, errors
 from tane.recipe import Recipe, options
-from tane.settings import parse_yaml
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.text.ledger import Ledger
+from tane.yamlio import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "README.ja.md")

@@ -9,7 +9,7 @@ import pytest
 
 from tane import cli
 from tane.recipe import Recipe, options, train
-from tane.settings import read_yaml
+from tane.yamlio import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))

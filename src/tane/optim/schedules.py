@@ -35,7 +35,9 @@ class Schedule(Settings):
         if self.name == "constant":
             return rise
         start = total - decay if self.name == "wsd" else warmup
-        done = min(1.0, max(0.0, (step + 1 - start) / (total - start + 1)))  # `final` comes after the last update
+        done = min(
+            1.0, max(0.0, (step + 1 - start) / (total - start + 1))
+        )  # `final` comes after the last update
         if self.name == "cosine":
             done = 0.5 * (1 - math.cos(math.pi * done))
         return rise * (1 - (1 - self.final) * done)

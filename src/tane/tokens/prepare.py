@@ -48,6 +48,7 @@ def prepare_data(
         ours = _stage(
             target,
             wanted,
+            settings.model_dump(exclude={"ram"}),
             rebuild,
             full,
             lambda: tokenizer.prepare_tokenizer(settings, corpus, target, wanted),
@@ -56,6 +57,7 @@ def prepare_data(
         tokens = _stage(
             folder / "shards",
             wanted,
+            {},
             rebuild,
             full,
             lambda: shards.write_shards(corpus, tokenizer.Encoder(target), folder / "shards", wanted),
@@ -104,14 +106,22 @@ def _difference(meta: dict[str, Any], settings: text.CorpusSettings, state: list
 
 
 def _stage(
-    target: Path, wanted: str, rebuild: bool, full: bool, make: Callable[[], files.Manifest]
+    target: Path,
+    wanted: str,
+    now: dict[str, Any],
+    rebuild: bool,
+    full: bool,
+    make: Callable[[], files.Manifest],
 ) -> files.Manifest:
-    """Keep a stage's folder when its fingerprint is the wanted one; refuse a stale one; make an absent one."""
+    """Keep a stage's folder when its fingerprint is the wanted one; refuse a stale one, make one."""
     if target.exists() and not rebuild:
         manifest = files.check(target, target.name, full=full, remedy=REBUILD)
         if manifest.meta["fingerprint"] != wanted:
-            raise IntegrityError(
-                f"{target} is stale: it was made from other text or with other settings", REBUILD
-            )
+            before = manifest.meta.get("settings", {})
+            changed = [
+                f"{target.name}.{k}: {before[k]} -> {v}" for k, v in now.items() if before.get(k, v) != v
+            ]
+            why = "; ".join(changed) or "it was made from another corpus, tokenizer or version of tane"
+            raise IntegrityError(f"{target} is stale: {why}", REBUILD)
         return manifest
     return make()

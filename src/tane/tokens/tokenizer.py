@@ -67,7 +67,13 @@ def prepare_tokenizer(
             )
             unigram.save(model, temporary)
         tokenizer = load_tokenizer(temporary)
-        return {"fingerprint": fingerprint, "pieces": len(tokenizer), "eos_token": tokenizer.eos_token}
+        kept = settings.model_dump(exclude={"ram"})
+        return {
+            "fingerprint": fingerprint,
+            "settings": kept,
+            "pieces": len(tokenizer),
+            "eos_token": tokenizer.eos_token,
+        }
 
     manifest = files.publish(folder, "tokenizer", write)
     if settings.path is None and manifest.meta["pieces"] < settings.vocab_size:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tane import files
 from tane.errors import InputError
-from tane.settings import dump_yaml, read_yaml
+from tane.yamlio import dump_yaml, read_yaml
 
 RESOLVED, REQUESTED = "recipe.yaml", "requested.yaml"
 Flat = dict[str, Any]  # dotted name -> value, for every leaf of the recipe
@@ -53,6 +53,16 @@ def flatten(tree: dict[str, Any], names: list[str]) -> Flat:
     return flat
 
 
+def leaves_of(tree: dict[str, Any], known: Flat, prefix: str = "") -> Flat:
+    """Every value of a recorded recipe by its dotted name; a mapping that is one setting stays whole."""
+    flat: Flat = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        whole = name in known or not isinstance(value, dict) or not value
+        flat |= {name: value} if whole else leaves_of(value, known, f"{name}.")
+    return flat
+
+
 def write(run_dir: Path, requested: Flat, resolved: Flat) -> None:
     """Record both; the resolved one is a recipe that can be run."""
     files.write_text(run_dir / REQUESTED, dump_yaml(nest(requested)))
@@ -65,9 +75,8 @@ def settle(run_dir: Path, requested: Flat, rules: dict[str, str]) -> tuple[Flat,
     A value that was not touched keeps what it was resolved to. Raises InputError with the difference when a
     setting that must match was changed. `rules` maps dotted names to "match" or "free".
     """
-    names = list(requested)
-    before = flatten(read_yaml(run_dir / REQUESTED), names)
-    resolved = flatten(read_yaml(run_dir / RESOLVED), names)
+    before = leaves_of(read_yaml(run_dir / REQUESTED), requested)
+    resolved = leaves_of(read_yaml(run_dir / RESOLVED), requested)
     final: Flat = {}
     changed: list[str] = []
     refused: list[str] = []
@@ -79,11 +88,14 @@ def settle(run_dir: Path, requested: Flat, rules: dict[str, str]) -> tuple[Flat,
         final[name] = value
         line = f"{name}: {old!r} -> {value!r}"
         (refused if rules.get(name, "match") == "match" and name in before else changed).append(line)
-    gone = [n for n in before if n not in requested]
-    if refused or gone:
+    for name in (
+        before.keys() - requested.keys()
+    ):  # such as the parts of `early_stopping` when it is taken out
+        line = f"{name}: {before[name]!r} -> gone"
+        (refused if rules.get(name, "free") == "match" else changed).append(line)
+    if refused:
         raise InputError(
-            f"{run_dir} holds a run with other settings: "
-            f"{'; '.join(refused + [f'{n} is gone' for n in gone])}",
+            f"{run_dir} holds a run with other settings: {'; '.join(refused)}",
             "put them back, choose another --run-dir, or start anew with --fresh (which deletes the old run)",
         )
     return final, changed

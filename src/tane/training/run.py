@@ -12,64 +12,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError, ResourceError
 from tane.model.attention import keeps_documents_apart
-from tane.model.build import ModelSettings, build_model, freeze, hushed, positions
+from tane.model.build import build_model, freeze, hushed, positions
 from tane.optim.groups import OptimSettings
-from tane.settings import AnyDuration, Duration, Settings, Share, option
+from tane.settings import Duration
 from tane.tokens.shards import Shards
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint, resume, runtime
 from tane.training.loop import Loop, Plan
+from tane.training.settings import Sections, TrainSettings
 from tane.training.tracker import LOG, Tracker, Untold
 from tane.types import TrainState, Vocabulary
-
-
-class EarlyStopping(Settings):
-    """When to stop before the end."""
-
-    patience: int = option(5, "evaluations without a better validation loss", gt=0, resume="free")
-    min_delta: float = option(0.0, "how much lower (nats) counts as better", ge=0, resume="free")
-
-
-class TrainSettings(Settings):
-    """How long, how large, on what, and what is kept."""
-
-    duration: AnyDuration = option(
-        Duration(5, "epochs"), "how long: epochs, steps, tokens or minutes", resume="free"
-    )
-    batch_tokens: int = option(4096, "tokens of one optimizer step", gt=0)
-    micro_batch_tokens: int | Literal["auto"] = option("auto", "tokens of one forward pass", resume="free")
-    device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to train", resume="free")
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = option("auto", "of forward passes; weights are fp32")
-    compile: bool | Literal["auto"] = option("auto", "torch.compile; auto: on a GPU")
-    threads: int | Literal["auto"] = option("auto", "CPU threads", resume="free")
-    gradient_checkpointing: bool = option(False, "less memory for more time")
-    freeze: list[str] = option([], "name patterns of parameters that are not trained")
-    eval_every: Share = option(0.1, "between evaluations: a fraction of the run or a duration", resume="free")
-    eval_tokens: int | None = option(
-        250_000, "validation tokens used, always the same; none: all", gt=0, resume="free"
-    )
-    save_every: AnyDuration = option(Duration(5, "minutes"), "between checkpoints", resume="free")
-    keep: int = option(2, "last checkpoints kept, beside the best", ge=2, resume="free")
-    early_stopping: EarlyStopping | None = option(None, "stop when validation no longer gains", resume="free")
-    tensorboard: bool = option(True, "write TensorBoard files", resume="free")
-
-
-@dataclass(frozen=True)
-class Sections:
-    """The parts of a recipe that training needs."""
-
-    seed: int
-    model: ModelSettings
-    objective: Any
-    optim: OptimSettings
-    train: TrainSettings
 
 
 @dataclass
@@ -190,7 +149,7 @@ def make_plan(sections: Sections, built: Built) -> Plan:
 
 
 def usable_step(old: Plan | None, new: Plan, optim: OptimSettings, newest: int) -> int:
-    """The newest step from which a run of another length may go on: the learning rates before it are the same.
+    """The newest step from which a run of another length may go on: the rates before it are the same.
 
     constant: the last step; wsd: where the decay began; cosine and linear: none but 0.
     """
@@ -297,26 +256,28 @@ def _restore(
     full: bool,
     strict: bool,
 ) -> tuple[TrainState, int | None]:
-    """Load the newest checkpoint from which the run may go on: (its state, its step), or a new state and None."""
+    """Load the newest checkpoint from which the run may go on: (state, its step), or (a new one, None)."""
     steps = checkpoint.steps_in(run_dir)
     if not steps:
         return TrainState(), None
     if plan.total < steps[-1]:
         raise InputError(
-            f"{run_dir} has done {steps[-1]:,} steps already, more than the {plan.total:,} that are asked for",
+            f"{run_dir} has done {steps[-1]:,} steps already, and {plan.total:,} are asked for",
             "choose another --run-dir, or start anew with --fresh",
         )
     limit = usable_step(old, plan, optim, steps[-1])
     step = checkpoint.newest(run_dir, parts.fingerprints, below=limit, full=full, strict=strict)
     if limit < steps[-1] and not step:
         raise InputError(
-            f"this {optim.schedule.name} run cannot get another length: its learning rates depend on the length",
+            f"this {optim.schedule.name} run cannot get another length: its learning rates depend on it",
             "start anew with --fresh, or use the schedule wsd or constant from the start",
         )
     if step is None:
         raise IntegrityError(f"{run_dir} has no checkpoint that is intact", "start anew with --fresh")
     state = checkpoint.load(run_dir, step, parts)
-    if state.best_step is not None and state.best_step not in steps:  # it made way for a better one of the old length
+    if (
+        state.best_step is not None and state.best_step not in steps
+    ):  # it made way for a better one of the old length
         state.best_step = state.best_loss = None
     if old is not None and old.total != plan.total:
         state.finished = state.step >= plan.total

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tane import progress
+from tane.errors import InputError, IntegrityError
 from tane.recipe import Recipe, train
 from tane.text.corpus import Corpus
 from tane.training.tracker import read_metrics
@@ -50,7 +51,14 @@ def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, 
             write_corpus(text)
         inputs = [str(text)]
         progress.say(f"the bundled text: {text} ({text.stat().st_size / 1e6:.1f} MB, made by tane.sample)")
-    result = train(recipe_for(out, inputs or [], steps))
+    try:
+        result = train(recipe_for(out, inputs or [], steps))
+    except (InputError, IntegrityError) as error:
+        if (out / "gpt" / "requested.yaml").exists():  # a demo of another text or version stands there
+            raise type(error)(
+                error.message, f"choose another folder, such as: tane demo --out {out}-2"
+            ) from None
+        raise
     run_dir = Path(result.metrics["run"])
     curve = [
         (e["step"], round(e["loss"], 3), round(e["bits_per_char"], 3)) for e in read_metrics(run_dir, "eval")

@@ -20,12 +20,13 @@ from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.loss import Loss
-from tane.settings import build, read_yaml
+from tane.settings import build
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.tokens.tokenizer import Encoder
 from tane.training.resume import RESOLVED, run_of
 from tane.training.runtime import Runtime, choose_device
 from tane.types import IGNORE, Batch, Result
+from tane.yamlio import read_yaml
 
 BATCH_TOKENS = 8192
 

@@ -18,7 +18,6 @@ import tane
 from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import find_model, hushed, open_model
-from tane.settings import dump_yaml, read_yaml
 from tane.text.corpus import Corpus
 from tane.tokens.shards import SPLITS, Shards
 from tane.tokens.tokenizer import Encoder
@@ -26,6 +25,7 @@ from tane.training import checkpoint
 from tane.training.resume import RESOLVED, run_of
 from tane.training.tracker import LOG, read_metrics
 from tane.types import Result
+from tane.yamlio import dump_yaml, read_yaml
 
 PARITY_DOCUMENTS = 200  # documents of each split whose ids are compared
 SKIP = (files.MANIFEST, "README.md")
@@ -100,9 +100,10 @@ def model_card(folder: Path, run_dir: Path | None, source: Path) -> str:
     """README.md of an export: what it is, how it was trained, how to use it."""
     encoder = Encoder(folder)
     config = read_config(folder)
+    pieces = "".join(encoder.tokenizer.get_vocab())
     lines = [
         "---",
-        "language: ja",
+        *(["language: ja"] if any("ぁ" <= c <= "ヶ" for c in pieces) else []),
         "library_name: transformers",
         "pipeline_tag: text-generation",
         "tags: [tane]",

@@ -13,7 +13,7 @@ from tane import files, progress
 from tane.errors import InputError, IntegrityError
 from tane.model.build import build_config, build_model
 from tane.settings import Duration
-from tane.text.corpus import input_state
+from tane.text.corpus import fingerprint, input_state
 from tane.tokens.shards import Shards
 from tane.training import run, runtime
 from tane.types import Result, Vocabulary
@@ -88,6 +88,11 @@ def _tokens(recipe: Recipe) -> tuple[int, int, int, bool]:
     """(training tokens, validation tokens, pieces, whether they are counted)."""
     folder = recipe.data_path
     try:
+        corpus = files.Manifest.read(folder / "corpus", "corpus").meta
+        if recipe.corpus.inputs:
+            now = fingerprint(recipe.corpus, input_state(recipe.corpus))
+            if now != corpus["fingerprint"]:
+                raise IntegrityError(f"{folder} was prepared from other text")
         pieces = files.Manifest.read(folder / "tokenizer", "tokenizer").meta["pieces"]
         return len(Shards(folder / "shards", "train")), len(Shards(folder / "shards", "valid")), pieces, True
     except IntegrityError:

@@ -14,7 +14,9 @@ def verify(path: str | Path, *, fast: bool = False) -> Result:
 
     Raises InputError when nothing there has a manifest; what is bad is named, and is no exception here.
     """
-    root = files.require_file(path, "the path")
+    root = files.require_file(path, "the path").resolve()
+    if not (root / files.MANIFEST).exists() and (root.parent / files.MANIFEST).exists():
+        root = root.parent  # RUN/model: the checkpoint that it lies in
     folders = sorted(p.parent for p in root.rglob(files.MANIFEST) if not _hidden(p, root))
     expected = [root] if root.name.startswith("step-") else []  # a checkpoint that lost its manifest
     expected += [p for p in root.glob("**/checkpoints/step-*") if p.is_dir()]
