@@ -116,14 +116,12 @@ def edges() -> list[tuple[str, str, bool]]:
     return found
 
 
-def upward(module: str, name: str, inside: bool) -> bool:
+def upward(module: str, name: str) -> bool:
     """Whether an import breaks the order of the layers."""
     here, there = layer(module), layer(name)
     if here == SAMPLE or there == SAMPLE:
         # the sample knows nothing but itself and the ground floor; only the demo and the command line know it
         return there not in (SAMPLE, 0) if here == SAMPLE else here < LAYERS["use"]
-    if module == "tane.recipe" and name.startswith("tane.use."):
-        return not inside  # recipe binds a verb to its stage: late, so that nothing circles at import
     return there > here
 
 
@@ -141,15 +139,11 @@ def test_the_checker_sees_every_edge() -> None:
     assert ("tane.tokens.blocks", False) in found and ("tane.use.plan", False) in found
     assert ("tane.use.verify", True) in found
     assert not any(name == "tane.recipe" for name, _ in found)
-    assert upward("tane.tokens.shards", "tane.training", False) and upward(
-        "tane.tokens.shards", "tane.use.plan", True
-    )
-    assert upward("tane.files", "tane.text.corpus", False) and upward("tane.sample.world", "tane.text", False)
-    assert upward("tane.text.corpus", "tane.sample", True) and upward(
-        "tane.training.run", "tane.recipe", True
-    )
-    assert upward("tane.recipe", "tane.use.plan", False) and not upward("tane.recipe", "tane.use.plan", True)
-    assert not upward("tane.training.loop", "tane.model.loss", False)
+    assert upward("tane.tokens.shards", "tane.training") and upward("tane.tokens.shards", "tane.use.plan")
+    assert upward("tane.files", "tane.text.corpus") and upward("tane.sample.world", "tane.text")
+    assert upward("tane.text.corpus", "tane.sample") and upward("tane.training.run", "tane.recipe")
+    assert upward("tane.recipe", "tane.use.plan") and not upward("tane.use.plan", "tane.recipe")
+    assert not upward("tane.training.loop", "tane.model.loss")
     assert layer("tane.cli") == layer("tane") == layer("tane.__main__") == TOP
 
 
@@ -161,7 +155,7 @@ def test_every_module_has_a_known_place() -> None:
 
 def test_imports_point_downwards_only() -> None:
     version_only = {("tane.use.export", "tane")}  # `import tane` for its version
-    wrong = [e for e in edges() if upward(*e) and (e[0], e[1]) not in version_only]
+    wrong = [e for e in edges() if upward(e[0], e[1]) and (e[0], e[1]) not in version_only]
     assert not wrong, "\n".join(f"{a} imports {b}" for a, b, _ in wrong)
 
 
@@ -180,11 +174,7 @@ def test_below_the_command_line_the_package_is_imported_for_its_version_only() -
 def test_no_circles() -> None:
     graph: dict[str, set[str]] = {}
     for module, name, _ in edges():
-        if (
-            not (module == "tane.recipe" and name.startswith("tane.use."))
-            and name != "tane"
-            and name != module
-        ):
+        if name not in ("tane", module):
             graph.setdefault(module, set()).add(name)
     for package in MODULES:  # a package is imported before what it holds
         graph.setdefault(package, set())

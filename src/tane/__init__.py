@@ -18,7 +18,7 @@ _PUBLIC = {
     "Recipe": "tane.recipe",
     "prepare": "tane.recipe",
     "train": "tane.recipe",
-    "plan": "tane.recipe",
+    "plan": "tane.use.plan",
     "evaluate": "tane.use.evaluate",
     "generate": "tane.use.predict",
     "export": "tane.use.export",

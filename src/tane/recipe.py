@@ -242,10 +242,3 @@ def _resolve(recipe: Recipe) -> Recipe:
         found[name] = f"{max(1, int((value.amount * 60 - overhead) / step))} steps"
         progress.say(f"{name}: {value} are {found[name]} at the measured {step:.3f} s a step")
     return recipe.with_values(found)
-
-
-def plan(recipe: Recipe) -> Result:
-    """The derived values of a recipe; trains nothing, and writes nothing."""
-    from tane.use.plan import derive
-
-    return derive(recipe)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tane.errors import InputError, IntegrityError
-from tane.recipe import Recipe, plan, train
+from tane.recipe import Recipe, train
 from tane.use.evaluate import evaluate
 from tane.use.export import export
+from tane.use.plan import plan
 from tane.use.predict import generate
 from tests.training.conftest import settings
 

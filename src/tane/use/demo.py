@@ -31,13 +31,13 @@ def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
             "corpus": {"inputs": list(inputs)},
             "tokenizer": {"vocab_size": 4000},
             "objective": {"name": "causal", "block_size": 128},
-            "train": {"duration": f"{steps} steps", "batch_tokens": 2048, "eval_every": 0.125},
+            "train": {"duration": f"{steps} steps", "batch_tokens": 2048, "eval_every": 0.2},
         },
         where="the demo",
     )
 
 
-def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, steps: int = 320) -> Result:
+def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, steps: int = 260) -> Result:
     """Run the demo in `out`; a second call goes on or shows the finished run. `inputs`: the person's own
     files."""
     from tane.sample import check_stories, write_corpus
