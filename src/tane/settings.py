@@ -135,7 +135,7 @@ class Duration:
             if unit in UNITS and 0 < amount < 1e18:
                 return cls(amount, unit)
         if isinstance(value, list):
-            raise ValueError('expected one duration: put it in quotes, such as "2 epochs"')
+            raise ValueError('expected a duration such as "2 epochs", in quotes')
         raise ValueError('expected a duration such as "2 epochs", "10k steps", "1.5B tokens" or "20 minutes"')
 
     def __str__(self) -> str:

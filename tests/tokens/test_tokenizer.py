@@ -117,7 +117,10 @@ def ids(encoder: Encoder, text: str) -> list[int]:
 def test_what_is_published(trained: Path, encoder: Encoder, auto: Any) -> None:
     manifest = files.check(trained, "tokenizer")
     assert set(manifest.files) == {"tokenizer.json", "tokenizer_config.json", "spiece.model"}
-    assert manifest.meta == {"fingerprint": "f", "pieces": VOCAB, "eos_token": "</s>"}
+    assert manifest.meta | {"settings": {}} == {
+        "fingerprint": "f", "settings": {}, "pieces": VOCAB, "eos_token": "</s>",
+    }  # fmt: skip
+    assert manifest.meta["settings"]["vocab_size"] >= VOCAB
     config = json.loads((trained / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast", (
         "a name that every version of transformers has"

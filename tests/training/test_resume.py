@@ -27,6 +27,30 @@ def test_a_finished_run_says_so_and_changes_nothing(make_recipe: Make) -> None:
         assert again.metrics[key] == first.metrics[key]
 
 
+def test_a_run_that_was_never_evaluated_is_used_by_its_newest_checkpoint(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tane import signals
+    from tane.errors import Stopped
+    from tane.model.build import find_model
+    from tane.training.loop import Loop
+
+    original = Loop._step
+
+    def step(self: Loop) -> bool:
+        done = original(self)
+        if self.state.step == 3:
+            signals._received.append("SIGTERM")
+        return done
+
+    monkeypatch.setattr(Loop, "_step", step)
+    recipe = make_recipe()
+    with pytest.raises(Stopped):
+        train(recipe)
+    assert find_model(recipe.run_path) == checkpoint.folder_of(recipe.run_path, 3) / "model"
+    assert "using step-000000003" in capsys.readouterr().err
+
+
 def test_everything_auto_is_written_down_and_reused(make_recipe: Make) -> None:
     train(make_recipe("train.precision=auto", "train.threads=auto"))
     run = make_recipe().run_path

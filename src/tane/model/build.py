@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from pydantic import model_validator
 
-from tane import hub
+from tane import hub, progress
 from tane.errors import InputError
 from tane.settings import Settings, option
 from tane.tokens.order import key
@@ -203,8 +203,10 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     for place in (folder, folder / "model"):
         if (place / "config.json").is_file():
             return place
-    if (folder / "checkpoints").is_dir():
-        raise InputError(f"{folder} is a run without a finished evaluation, so it has no best model yet")
+    for place in sorted((folder / "checkpoints").glob("step-*/model"), reverse=True):
+        if (place / "config.json").is_file():
+            progress.say(f"{folder} has no best model yet (it was not evaluated): using {place.parent.name}")
+            return place
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
     raise InputError(f"{folder} holds no model: expected config.json, found {found}")
 

@@ -96,7 +96,10 @@ def source_fingerprint(name: str) -> str:
 
 def _take(name: str, folder: Path) -> None:
     tokenizer = load_tokenizer(name)
+    source = Path(tokenizer.name_or_path)
     tokenizer.save_pretrained(folder)
+    if (source / "tokenizer.json").is_file():  # as it is: writing it anew would round its scores
+        shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
     config_path = folder / "tokenizer_config.json"
     config = json.loads(config_path.read_text(encoding="utf-8"))
     if config.get("tokenizer_class") == "TokenizersBackend":  # a name that transformers 4 cannot read
