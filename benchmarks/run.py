@@ -182,12 +182,17 @@ def main() -> None:
             write_corpus(text)
         bench = Bench(str(Path(text).resolve()), args.baseline, work)
         results = [PARTS[part](bench, args.rounds) for part in args.part]
+        shown = {str(work): "WORK", str(Path(text).resolve()): "TEXT", sys.executable: "python"}
+        shown |= {str(args.baseline): args.baseline.name, str(RECIPE): f"recipes/{RECIPE.name}"}
         for result in results:
-            for row in result["rows"]:  # commands without this machine's temporary paths
-                row["command"] = (
-                    " ".join(row["command"]).replace(str(work), "WORK").replace(sys.executable, "python")
-                )
-        page = runner.write(results, f"make bench ({' '.join(args.part)})")
+            for row in result["rows"]:  # commands that anyone can type, without this machine's paths
+                command = " ".join(row["command"])
+                for path, name in shown.items():
+                    command = command.replace(path, name)
+                row["command"] = command
+        own = "" if args.baseline.parent == HERE else " --baseline SCRIPT"
+        command = f"python benchmarks/run.py --part {' '.join(args.part)} --rounds {args.rounds}{own}"
+        page = runner.write(results, command)
         print(page.read_text(encoding="utf-8"))
     finally:
         shutil.rmtree(work, ignore_errors=True)
