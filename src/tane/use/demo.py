@@ -37,7 +37,7 @@ def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
     )
 
 
-def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, steps: int = 260) -> Result:
+def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, steps: int = 300) -> Result:
     """Run the demo in `out`; a second call goes on or shows the finished run. `inputs`: the person's own
     files."""
     from tane.sample import check_stories, write_corpus
