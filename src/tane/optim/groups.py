@@ -6,6 +6,7 @@ stored fused Q, K, V matrix counts as three. Hugging Face's GPT-2 keeps its matr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from tane.optim.schedules import Schedule
 from tane.settings import Settings, option
 
 
-class OptimSettings(Settings):
+class OptimSettings(Settings, ABC):
     """Settings that every optimizer has."""
 
     name: str = option("", "short name of the optimizer")
@@ -24,9 +25,9 @@ class OptimSettings(Settings):
     clip: float | None = option(1.0, "clip the gradient's norm to this; none: do not", gt=0, resume="free")
     schedule: Schedule = option(Schedule(), "learning rate over the run", resume="free")
 
+    @abstractmethod
     def build(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
         """The optimizers of a model's trainable parameters."""
-        raise NotImplementedError
 
 
 class Groups(NamedTuple):

@@ -69,6 +69,7 @@ def build(sections: Sections, data_dir: Path) -> Built:
             f"--train.batch_tokens {8 * size}",
         )
     model = build_model(sections.model, sections.objective.auto_model, size, vocabulary, sections.seed)
+    freeze(model, sections.train.freeze)
     return Built(model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks)
 
 
@@ -176,7 +177,6 @@ def fit(
     with machine.active(), hushed():
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
-        freeze(model, train.freeze)
         if getattr(sections.objective, "isolate_documents", False) and not keeps_documents_apart(
             model, sections.objective.block_size, built.vocabulary.size
         ):
@@ -209,21 +209,8 @@ def fit(
             f"tokens, {machine.precision} on {machine.device}"
             + (f", going on at step {state.step}" if state.step else "")
         )
-        loop = Loop(
-            plan,
-            run_dir,
-            model,
-            sections.objective,
-            sections.optim,
-            machine,
-            built.vocabulary,
-            built.train_blocks,
-            built.valid_blocks,
-            parts,
-            state,
-            tracker,
-            on_eval=_say_eval(plan),
-        )
+        loop = _loop(sections, built, plan, machine, parts, run_dir, state, tracker)
+        loop.on_eval = _say_eval(plan)
         loop.saved_step = -1 if from_step is None else from_step
         if machine.compiled:
             model.base_model.compile(dynamic=False)
@@ -233,6 +220,22 @@ def fit(
         finally:
             tracker.close()
         return _metrics(run_dir, state, from_step or None, seconds=time.perf_counter() - begin)
+
+
+def _loop(
+    sections: Sections,
+    built: Built,
+    plan: Plan,
+    machine: runtime.Runtime,
+    parts: checkpoint.Parts,
+    run_dir: Path,
+    state: TrainState,
+    tracker: Tracker,
+) -> Loop:
+    return Loop(
+        plan, run_dir, parts.model, sections.objective, sections.optim, machine, built.vocabulary,
+        built.train_blocks, built.valid_blocks, parts, state, tracker,
+    )  # fmt: skip
 
 
 def _say_eval(plan: Plan) -> Any:
@@ -329,27 +332,13 @@ def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tupl
     with machine.active(), hushed():
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
-        freeze(model, train.freeze)
         probe = Sections(
             sections.seed, sections.model, sections.objective, sections.optim,
             train.model_copy(update={"duration": Duration(1000, "steps")}),
         )  # fmt: skip
         plan = make_plan(probe, built)
         parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", 0, {})
-        loop = Loop(
-            plan,
-            data_dir,
-            model,
-            sections.objective,
-            sections.optim,
-            machine,
-            built.vocabulary,
-            built.train_blocks,
-            built.valid_blocks,
-            parts,
-            TrainState(),
-            Untold(),
-        )
+        loop = _loop(sections, built, plan, machine, parts, data_dir, TrainState(), Untold())
         laps = []
         for _ in range(steps):
             start = time.perf_counter()
