@@ -73,6 +73,18 @@ def test_weight_decay_shrinks_matrices_and_leaves_vectors(optim: AdamW | Muon) -
             assert torch.equal(parameter, before[name]), name
 
 
+@pytest.mark.parametrize("optim", [AdamW(), Muon()])
+def test_the_stated_size_of_the_state_is_what_is_kept(optim: AdamW | Muon) -> None:
+    network = model()
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    kept = 0
+    for optimizer in optim.build(network):
+        optimizer.step()
+        kept += sum(v.numel() for s in optimizer.state.values() for v in s.values() if v.ndim)
+    assert optim.state_size(network) == kept
+
+
 def test_with_everything_else_frozen_one_optimizer_is_enough() -> None:
     network = model()
     for name, parameter in network.named_parameters():

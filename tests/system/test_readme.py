@@ -130,9 +130,10 @@ def test_exit_codes_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_recipes_load(page: str) -> None:
-    for fence in fences(page):
-        if fence.language == "yaml":
-            Recipe.from_mapping(parse_yaml(fence.text, f"{page}, line {fence.line}"))
+    texts = [f"{f.text}" for f in fences(page) if f.language == "yaml"]
+    assert len(texts) >= 2
+    for text in texts:
+        assert Recipe.from_mapping(parse_yaml(text, page)).corpus.inputs
 
 
 AOZORA = """花の話

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from tane.optim.groups import OptimSettings, fused_adamw, parameter_groups, parameters
+from tane.optim.groups import OptimSettings, count, fused_adamw, parameter_groups, parameters
 from tane.settings import option
 
 
@@ -32,3 +32,7 @@ class AdamW(OptimSettings):
             eps=self.eps,
         )
         return [optimizer] if optimizer else []
+
+    def state_size(self, model: torch.nn.Module) -> int:
+        """Two moments of each parameter."""
+        return 2 * count(*parameter_groups(model))

@@ -29,6 +29,15 @@ class OptimSettings(Settings, ABC):
     def build(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
         """The optimizers of a model's trainable parameters."""
 
+    @abstractmethod
+    def state_size(self, model: torch.nn.Module) -> int:
+        """How many values the optimizers keep for a model, beside its parameters."""
+
+
+def count(*groups: Iterable[tuple[str, Any]]) -> int:
+    """How many values the parameters of some groups hold."""
+    return sum(p.numel() for p in parameters(*groups))
+
 
 class Groups(NamedTuple):
     """Trainable parameters by shape and place, each as (name, parameter)."""

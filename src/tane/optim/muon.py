@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from tane.optim.groups import OptimSettings, fused_adamw, parameter_groups, parameters
+from tane.optim.groups import OptimSettings, count, fused_adamw, parameter_groups, parameters
 from tane.settings import option
 
 FUSED = (
@@ -93,3 +93,8 @@ class Muon(OptimSettings):
                 0, SplitMuon(groups.hidden, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings)
             )
         return found
+
+    def state_size(self, model: torch.nn.Module) -> int:
+        """One momentum of each hidden matrix, two moments of all else."""
+        groups = parameter_groups(model)
+        return count(groups.hidden) + 2 * count(groups.embedding, groups.vector)

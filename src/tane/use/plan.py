@@ -35,13 +35,11 @@ def plan(recipe: Recipe) -> Result:
     blocks = max(1, -(-(tokens - 1) // objective.block_size))
     device = runtime.choose_device(train.device)
     micro = runtime.choose_micro_rows(train.micro_batch_tokens, device, objective.block_size, rows)
-    parameters, trained = _parameters(recipe, Vocabulary(pieces, 1, 0))
+    parameters, trained, kept = _parameters(recipe, Vocabulary(pieces, 1, 0))
     scale = {"tokens_per_step": rows * objective.block_size, "steps_per_epoch": blocks / rows}
     minutes = train.duration.unit == "minutes"
     steps = None if minutes else train.duration.steps(**scale)
-    moments = 2 if recipe.optim.name == "adamw" else 1.3
-    checkpoint = int(parameters * 4 + trained * 4 * moments)
-    logits = min(runtime.CPU_MICRO_TOKENS, micro * objective.block_size) * 4 * 1000
+    checkpoint = 4 * (parameters + kept)  # all fp32
     values: dict[str, Any] = {
         "parameters": parameters,
         "trained_parameters": trained,
@@ -58,7 +56,7 @@ def plan(recipe: Recipe) -> Result:
         "flops": None if steps is None else 6 * trained * steps * rows * objective.block_size,
         "checkpoint_bytes": checkpoint,
         "disk_bytes": checkpoint * (train.keep + 2) + tokens * 2,
-        "state_memory_bytes": parameters * 4 + trained * 4 * (1 + int(moments)) + logits,
+        "state_memory_bytes": 4 * (parameters + trained + kept),  # weights, gradients, optimizer
         "device": device,
     }
     if steps is not None:
@@ -101,8 +99,8 @@ def _tokens(recipe: Recipe) -> tuple[int, int, int, bool]:
         return tokens - valid, valid, recipe.tokenizer.vocab_size, False
 
 
-def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int]:
-    """(all, trained), counted on a model without memory where it can be."""
+def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int, int]:
+    """(all, trained, values that the optimizer keeps), counted on a model without memory where it can be."""
     import transformers
 
     if recipe.model.pretrained is not None:
@@ -113,6 +111,5 @@ def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int]:
         with torch.device("meta"):
             model = getattr(transformers, recipe.objective.auto_model).from_config(config)
     run.freeze(model, recipe.train.freeze)
-    return sum(p.numel() for p in model.parameters()), sum(
-        p.numel() for p in model.parameters() if p.requires_grad
-    )
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return sum(p.numel() for p in model.parameters()), trained, recipe.optim.state_size(model)
