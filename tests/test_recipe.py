@@ -339,6 +339,7 @@ def test_a_free_setting_is_applied_and_told(recorded: tuple[Path, Recipe, Recipe
 OTHER: dict[str, Any] = {
     "seed": 9,
     "corpus.inputs": ["b.txt"],
+    "corpus.column": "story",
     "corpus.unit": "line",
     "corpus.encoding": "cp932",
     "corpus.normalize": "nfc",

@@ -332,7 +332,7 @@ def test_the_manifest_says_how_it_was_made(tmp_path: Path) -> None:
     assert item["path"] == path and item["found"] == {"encoding": "cp932"} and item["unit"] == "line"
     assert item["bytes"] == Path(path).stat().st_size and item["sha256"] == files.sha256(Path(path))
     assert meta["settings"]["normalize"] == "nfkc" and meta["settings"]["inputs"][0]["path"] == path
-    assert meta["versions"]["reader"] == "1" and meta["versions"]["unidata"] == unicodedata.unidata_version
+    assert meta["versions"]["reader"] == "2" and meta["versions"]["unidata"] == unicodedata.unidata_version
     assert meta["versions"]["normalizers"][0]["name"] == "nfkc"
 
 

@@ -127,7 +127,7 @@ class _Builder:
         ledger.check(item.name)
         self.ledger.add(ledger)
         short = {"read": ledger.read, "kept": ledger.kept_characters, "documents": ledger.kept_documents}
-        found = {"encoding": reading.found_encoding}
+        found = {"encoding": reading.found.get("encoding")}
         self.records.append({**item.state(raw.bytes, raw.sha256), "found": found, "ledger": short})
 
     def _keep(self, role: str, name: str, text: str, meta: dict[str, Any] | None, ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import field_validator
 
@@ -22,11 +22,16 @@ from tane.progress import say
 from tane.settings import Settings, option
 from tane.text import encoding as encodings
 from tane.text import normalize as normalizers
+from tane.text import saved, web
 from tane.text.raw import Raw, require_regular, shown
 from tane.text.sources import Unit, source_for, source_name
 
-READER_VERSION = "1"  # changes when the same files would give other documents
+READER_VERSION = "2"  # changes when the same files would give other documents
 WILD = "*?["
+HUB = "hf://"
+DECISIVE = {
+    "sha256", "role", "source", "unit", "encoding", "normalize", "columns", "sheet", "quoting", "weight",
+}  # fmt: skip
 
 
 def _known_encoding(value: str | None) -> str | None:
@@ -36,10 +41,26 @@ def _known_encoding(value: str | None) -> str | None:
 class InputSettings(Settings):
     """One entry of `corpus.inputs`; what is not given here follows the corpus-wide key."""
 
-    path: str = option(..., "a file, a folder, or a pattern such as texts/*.txt")
+    path: str = option(
+        ..., "a file, a folder, a pattern such as texts/*.txt, a URL, hf://NAME/CONFIG, or a saved dataset"
+    )
+    column: str | list[str] | None = option(None, "the column with the text, or several, each a document")
+    sheet: str | None = option(None, "the sheet of a workbook; none: its first")
+    split: str | None = option(None, "the split of a saved dataset or hub data set; none: train")
     unit: Unit | None = option(None, "one document is: line, paragraph, record or file")
+    weight: float = option(
+        1.0, "how often its documents come in an epoch; a fraction takes that share, another each epoch",
+        gt=0, le=100,
+    )  # fmt: skip
+    format: str | None = option(None, "the format, where the name's ending does not tell it, such as jsonl")
+    quoting: Literal["standard", "none"] | None = option(
+        None, "of csv and tsv: standard, or none where quotes are plain characters"
+    )
     encoding: str | None = option(None, "auto, or the encoding of these files, such as cp932")
     normalize: normalizers.Name | None = option(None, "none, nfc, nfkc or aozora")
+    sha256: str | None = option(
+        None, "of a URL: the hash that the file must have", pattern="^[0-9a-fA-F]{64}$"
+    )
 
     check_encoding = field_validator("encoding")(_known_encoding)
 
@@ -48,7 +69,11 @@ class CorpusSettings(Settings):
     """Which text is read and how it becomes documents."""
 
     inputs: list[str | InputSettings] = option(
-        [], "files, folders or patterns, or mappings {path, unit, encoding, normalize} with keys of their own"
+        [], "files, folders, patterns, URLs or data sets (hf://NAME/CONFIG), or mappings {path, column, sheet, "
+        "split, unit, weight, format, quoting, encoding, normalize, sha256} with keys of their own",
+    )  # fmt: skip
+    column: str | list[str] | None = option(
+        None, "the column with the text, or several, each a document; none: the only one, or `text`"
     )
     unit: Unit | None = option(
         None, "one document is: line, paragraph (between blank lines), record (of the format) or file; "
@@ -75,7 +100,7 @@ class CorpusSettings(Settings):
         ge=1,
     )
     on_bad: Literal["stop", "skip"] = option(
-        "stop", "bytes that cannot be read: stop with their place, or skip the line and count it"
+        "stop", "what cannot be read (bytes, rows): stop with its place, or leave it out and count it"
     )
 
     check_encoding = field_validator("encoding")(_known_encoding)
@@ -90,7 +115,7 @@ class CorpusSettings(Settings):
 
 @dataclass(frozen=True)
 class Input:
-    """One file to read, with its settings resolved. name: its path as text; role: train or valid."""
+    """One file to read, with its settings resolved. name: what it is called; role: train or valid."""
 
     path: Path
     name: str
@@ -99,13 +124,22 @@ class Input:
     unit: Unit
     encoding: str
     normalize: str
+    columns: tuple[str, ...] = ()
+    sheet: str | None = None
+    quoting: str = "standard"
+    weight: float = 1.0
+
+    def how(self) -> dict[str, Any]:
+        """How this file is read: with its content, all that decides its documents."""
+        return {
+            "role": self.role, "source": self.source, "unit": self.unit, "encoding": self.encoding,
+            "normalize": self.normalize, "columns": list(self.columns), "sheet": self.sheet,
+            "quoting": self.quoting, "weight": self.weight,
+        }  # fmt: skip
 
     def state(self, size: int, sha256: str) -> dict[str, Any]:
-        """What decides this file's documents: its content and how it is read; the path is for the person."""
-        return {
-            "path": self.name, "role": self.role, "bytes": size, "sha256": sha256, "source": self.source,
-            "unit": self.unit, "encoding": self.encoding, "normalize": self.normalize,
-        }  # fmt: skip
+        """The record of this file in the corpus: its content and how it is read; the path is for the person."""
+        return {"path": self.name, "bytes": size, "sha256": sha256, **self.how()}
 
 
 def expand(settings: CorpusSettings) -> list[Input]:
@@ -122,38 +156,43 @@ def expand(settings: CorpusSettings) -> list[Input]:
 
 
 def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: str) -> list[Input]:
-    alone: dict[tuple[int, int], Path] = {}
-    found: list[tuple[Path, InputSettings, bool]] = []
+    alone: dict[tuple[int, int], str] = {}
+    found: list[tuple[_Found, InputSettings]] = []
     for entry in entries:
         wanted = entry if isinstance(entry, InputSettings) else InputSettings(path=entry)
-        for path, is_alone in _paths(wanted.path):
-            key = _identity(path)
-            if is_alone and key in alone:
+        for one in _files(wanted):
+            key = _identity(one.path)
+            if one.alone and key in alone:
                 raise InputError(
-                    f"{shown(path)} stands twice among the inputs"
-                    + (f" (also as {shown(alone[key])})" if alone[key] != path else ""),
-                    "name it once",
+                    f"{one.name} stands twice among the inputs"
+                    + (f" (also as {alone[key]})" if alone[key] != one.name else ""),
+                    "name it once; several columns of it: {path: ..., column: [A, B]}",
                 )
-            if is_alone:
-                alone[key] = path
-            found.append((path, wanted, is_alone))
+            if one.alone:
+                alone[key] = one.name
+            found.append((one, wanted))
     result, seen, again = [], set(), 0
-    for path, wanted, is_alone in found:
-        key = _identity(path)
-        if key in seen or (key in alone and not is_alone):
+    for one, wanted in found:
+        key = _identity(one.path)
+        if key in seen or (key in alone and not one.alone):
             again += 1
             continue
         seen.add(key)
-        name, source = source_for(path)
+        name, source = source_for(one.path, wanted.format)
+        column = wanted.column or settings.column or ()
         result.append(
             Input(
-                path=path,
-                name=shown(path),
+                path=one.path,
+                name=one.name,
                 role=role,
                 source=name,
                 unit=wanted.unit or settings.unit or source.unit,
                 encoding=wanted.encoding or settings.encoding,
                 normalize=wanted.normalize or settings.normalize,
+                columns=(column,) if isinstance(column, str) else tuple(column),
+                sheet=wanted.sheet,
+                quoting=wanted.quoting or "standard",
+                weight=wanted.weight,
             )
         )
     if again:
@@ -161,27 +200,43 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
     return result
 
 
+class _Found(NamedTuple):
+    """One file of an entry. name: what it is called; alone: whether the entry names this one file."""
+
+    path: Path
+    name: str
+    alone: bool
+
+
 def _identity(path: Path) -> tuple[int, int]:
     status = require_regular(path)
     return status.st_dev, status.st_ino
 
 
-def _paths(text: str) -> Iterator[tuple[Path, bool]]:
-    """The files of one entry, and whether it names a file alone."""
-    text = os.path.expanduser(text)
+def _files(wanted: InputSettings) -> Iterator[_Found]:
+    """The files of one entry."""
+    text = os.path.expanduser(wanted.path)
     path = Path(text)
-    if path.is_dir():
-        yield from ((p, False) for p in _folder(path))
+    if text.startswith(HUB):
+        for number, file in enumerate(saved.from_hub(text.removeprefix(HUB), wanted.split)):
+            yield _Found(file, f"{text}#{number}", False)
+    elif text.startswith(("http://", "https://")):
+        yield _Found(web.fetch(text, sha256=wanted.sha256), text, True)
+    elif path.is_dir() and saved.is_dataset(path):
+        yield from (_Found(p, shown(p), False) for p in saved.arrow_files(path, wanted.split))
+    elif path.is_dir():
+        yield from (_Found(p, shown(p), False) for p in _folder(path))
     elif os.path.lexists(path):
-        yield path, True
+        yield _Found(path, shown(path), True)
     elif any(c in text for c in WILD):
         matches = sorted(p for p in glob.glob(text, recursive=True))
         matches = [m for m in matches if not ("**" in text and os.path.isdir(m))]
         if not matches:
             raise InputError(f"no file matches {shown(text)}", f"looked from {Path.cwd()}")
-        yield from ((Path(m), False) for m in matches)
+        yield from (_Found(Path(m), shown(m), False) for m in matches)
     else:
-        yield files.require_file(path, "the input"), True
+        path = files.require_file(path, "the input")
+        yield _Found(path, shown(path), True)
 
 
 def _folder(folder: Path) -> list[Path]:
@@ -227,7 +282,6 @@ def versions(names: set[str]) -> dict[str, Any]:
 
 def fingerprint(settings: CorpusSettings, state: list[dict[str, Any]]) -> str:
     """Hash of all that decides the documents: contents and how they are read, never names, order or times."""
-    keys = ("role", "sha256", "source", "unit", "encoding", "normalize")
-    contents = sorted([str(item[key]) for key in keys] for item in state)
+    contents = sorted(files.digest({k: v for k, v in item.items() if k in DECISIVE}) for item in state)
     options = settings.model_dump(include={"dedup", "valid_fraction", "max_document_chars", "on_bad"})
     return files.digest([options, contents, versions({item["normalize"] for item in state})])

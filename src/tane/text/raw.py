@@ -1,37 +1,41 @@
 """The bytes of one input file: opened safely, hashed while they are read, unpacked under caps.
 
-Only regular files are read (a pipe or a device could hang or never end). A gzip file is streamed, all
-members, and must be complete; nothing is ever unpacked to the disk. What a file is follows from its first
-bytes, and a name that says otherwise is an error: a wrong guess here would become training text.
+Only regular files are read (a pipe or a device could hang or never end). What a file is follows from its
+first bytes, and a name that says otherwise is an error: a wrong guess here would become training text. Packed
+files are unpacked as a stream (packing.py); one whose format needs seeking goes to a nameless temporary file
+when it is large, never to a path that its content could choose.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import io
 import os
 import stat
-import zlib
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from tane import signals
 from tane.errors import InputError
+from tane.text.packing import PACKINGS, Packing, unpack
 
-CHUNK = 1 << 20  # bytes read, and at most unpacked, at a time
-FREE_OUTPUT = 64 << 20  # an unpacked size that is never suspicious
-MAX_RATIO = 100  # beyond FREE_OUTPUT: unpacked bytes per packed byte (text reaches about 10, a bomb 1,000)
-MAX_OUTPUT = 1 << 40  # bytes that one packed file may hold
+CHUNK = 1 << 20  # bytes read at a time
+HELD = (
+    32 << 20
+)  # unpacked bytes of a file that must be seekable which stay in memory; more go to a nameless file
 
-GZIP = b"\x1f\x8b"
 MAGIC = (  # first bytes of files that are no text -> what they are, and what to do
-    (GZIP, "a gzip file", "end its name in .gz (such as .txt.gz)"),
+    (b"\x1f\x8b", "a gzip file", "end its name in .gz (such as .txt.gz)"),
     (b"\x89PNG\r\n", "a PNG picture", "leave it out"),
     (b"\xff\xd8\xff", "a JPEG picture", "leave it out"),
     (b"GIF8", "a GIF picture", "leave it out"),
     (b"%PDF-", "a PDF file", "turn it into text first (pdftotext)"),
-    (b"PK\x03\x04", "a zip file (or xlsx, docx, epub)", "unpack it and name the text files in it"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it first (zstd -d)"),
+    (b"PK\x03\x04", "a zip file (or xlsx, docx, epub)", "end the name of a workbook in .xlsx; unpack others"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "end its name in .zst (such as .txt.zst)"),
     (b"\xfd7zXZ\x00", "an xz file", "unpack it first (xz -d)"),
     (b"BZh9", "a bzip2 file", "unpack it first (bunzip2)"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip file", "unpack it first"),
@@ -82,12 +86,17 @@ def unreadable(path: Path, error: OSError) -> InputError:
 
 
 class Raw:
-    """One input file. `chunks()` gives its unpacked bytes once; then `bytes` and `sha256` are known."""
+    """One input file, read once: `chunks()` as a stream, or `seekable()`; then `bytes`, `sha256` are known.
 
-    def __init__(self, path: Path, on_bytes: Callable[[int], object] = lambda count: None) -> None:
+    name: how it is called in messages and ids. packing: by its suffix; given it is unpacked on the way.
+    """
+
+    def __init__(
+        self, path: Path, on_bytes: Callable[[int], object] = lambda count: None, name: str | None = None
+    ) -> None:
         self.path = path
-        self.name = shown(path)
-        self.packed = path.suffix.lower() == ".gz"
+        self.name = name or shown(path)
+        self.packing: Packing | None = PACKINGS.get(path.suffix.lower())
         self.bytes = 0
         self._hash = hashlib.sha256()
         self._on_bytes = on_bytes
@@ -98,82 +107,72 @@ class Raw:
         return self._hash.hexdigest()
 
     def chunks(self) -> Iterator[bytes]:
-        """Unpacked bytes in pieces of at most 1 MiB; checks what the first bytes say the file is."""
-        pieces = self._stored()
+        """The unpacked bytes of a text file in pieces; refuses what its first bytes show to be no text."""
+        pieces = self._unpacked()
         first = next(pieces, b"")
-        if self.packed:
-            if not GZIP.startswith(first[:2]):
-                raise InputError(
-                    f"{self.name} is named .gz but is no gzip file (it begins with {first[:4].hex(' ')})",
-                    "rename it to what it is",
-                )
-            yield from self._unpacked(first, pieces)
-            return
         for magic, what, remedy in MAGIC:
             if first.startswith(magic):
-                raise InputError(f"{self.name} is {what}, not text", remedy)
+                raise InputError(f"{self.name} {'holds' if self.packing else 'is'} {what}, not text", remedy)
         if first:
             yield first
         yield from pieces
 
+    @contextlib.contextmanager
+    def seekable(self) -> Iterator[BinaryIO]:
+        """The unpacked file, open for reading and seeking, already hashed (for formats with an index)."""
+        if self.packing:
+            with tempfile.SpooledTemporaryFile(HELD) as held:
+                for piece in self._unpacked():
+                    held.write(piece)
+                held.seek(0)
+                yield cast(BinaryIO, held)
+            return
+        with self._open() as file:
+            for _ in self._read(file):
+                pass
+            file.seek(0)
+            with io.BufferedReader(file) as buffered:
+                yield buffered
+
     def finish(self) -> None:
-        """Read the whole file for its hash alone (for sources that open the path themselves)."""
+        """Read the whole file for its hash alone."""
         for _ in self._stored():
             pass
 
+    def _unpacked(self) -> Iterator[bytes]:
+        if not self.packing:
+            return self._stored()
+        return (self._polled(piece) for piece in unpack(self.name, self.packing, self._stored()))
+
     def _stored(self) -> Iterator[bytes]:
+        with self._open() as file:
+            yield from self._read(file)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[io.FileIO]:
         require_regular(self.path)
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            with open(handle, "rb", buffering=0) as file:
-                while chunk := file.read(CHUNK):
-                    signals.poll("the text was being read; nothing of the corpus is written yet")
-                    self._hash.update(chunk)
-                    self.bytes += len(chunk)
-                    self._on_bytes(len(chunk))
-                    yield chunk
+            file = io.FileIO(handle)
         except OSError as error:
             raise unreadable(self.path, error) from None
+        with file:
+            yield file
 
-    def _unpacked(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """All members of a gzip file; zero bytes may pad its end (as gzip itself allows), nothing else."""
-        unpack, done = zlib.decompressobj(31), 0  # 31: a gzip header and its checksum are required
-        data: bytes | None = first
-        while data is not None:
-            while data:
-                if unpack.eof:  # between members
-                    data = data.lstrip(b"\0")
-                    if not data:
-                        break
-                    if not GZIP.startswith(data[:2]):
-                        at = self.bytes - len(data)
-                        raise InputError(
-                            f"{self.name}: {len(data):,} or more bytes that are no gzip follow byte {at:,}",
-                            "the file is damaged or was appended to: fetch it again",
-                        )
-                    unpack = zlib.decompressobj(31)
-                try:
-                    out = unpack.decompress(data, CHUNK)
-                except zlib.error as error:
-                    raise self._damaged(str(error)) from None
-                data = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
-                done += len(out)
-                if done > MAX_OUTPUT or (done > FREE_OUTPUT and done > MAX_RATIO * self.bytes):
-                    raise InputError(
-                        f"{self.name} unpacks to more than {done:,} bytes from {self.bytes:,}, "
-                        f"over {done // max(self.bytes, 1)} times its size: a decompression bomb?",
-                        "unpack it yourself if you trust it, and name the text file",
-                    )
-                signals.poll("the text was being read; nothing of the corpus is written yet")
-                if out:
-                    yield out
-            data = next(pieces, None)
-        if not unpack.eof:
-            raise self._damaged("it ends before the end of its data")
+    def _read(self, file: io.FileIO) -> Iterator[bytes]:
+        while True:
+            try:
+                chunk = file.read(CHUNK)
+            except OSError as error:
+                raise unreadable(self.path, error) from None
+            if not chunk:
+                return
+            self._hash.update(chunk)
+            self.bytes += len(chunk)
+            self._on_bytes(len(chunk))
+            yield self._polled(chunk)
 
-    def _damaged(self, reason: str) -> InputError:
-        reason = reason.removeprefix("Error -3 while decompressing data: ")
-        return InputError(
-            f"{self.name}: damaged gzip file near byte {self.bytes:,}: {reason}",
-            "fetch it again; test it with: gzip -t",
-        )
+    @staticmethod
+    def _polled(piece: bytes) -> bytes:
+        signals.poll("the text was being read; nothing of the corpus is written yet")
+        return piece

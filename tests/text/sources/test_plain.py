@@ -314,7 +314,7 @@ def test_the_file_is_hashed_as_it_lies_on_the_disk(packed: Path) -> None:
     packed.write_bytes(data)
     reading = read(packed)[1]
     assert reading.raw.sha256 == hashlib.sha256(data).hexdigest() and reading.raw.bytes == len(data)
-    assert reading.found_encoding == "utf-8"
+    assert reading.found["encoding"] == "utf-8"
 
 
 # ---------------------------------------------------------------------- the registry

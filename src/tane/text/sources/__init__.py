@@ -1,16 +1,18 @@
-"""Input formats, one file each: a source knows its suffixes yields records, and counts what it reads.
+"""Input formats, one file each: a source knows its suffixes, yields records, and counts what it reads.
 
 The protocol:
 
     class Name:                                # in sources/name.py
-        suffixes = (".name",)                  # lower case; a packing suffix (.gz) may follow any of them
+        suffixes = (".name",)                  # lower case; a packing suffix (.gz, .zst) may follow any of them
         unit = "record"                        # what one document is unless the person says otherwise
         def records(self, reading: Reading) -> Iterator[Record]: ...
 
-`records` books in `reading.ledger`: `read` (all characters decoded), `separators`, `change` (such as CR
-removed) and what it drops (undecodable lines, blank documents); what it yields is counted by the corpus. It
-sets `reading.found_encoding`. No record may be longer than about `reading.fragment` characters: a source cuts
-earlier (at the end of a line or sentence), so memory stays bounded. Lone surrogates never reach a record.
+`records` books in `reading.ledger`: `read` (the characters of the text, decoded), `separators`, `change`
+(such as CR removed) and what it drops (undecodable lines, blank documents); what it yields is counted by the
+corpus. It notes in `reading.found` what it found by itself, such as the encoding. No record may be longer
+than about `reading.fragment` characters: a source cuts earlier (at the end of a line or sentence), so memory
+stays bounded. Lone surrogates never reach a record. Formats with columns hand their rows to `cells.py`, which
+does all of this for them.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 from tane import registry
 from tane.errors import InputError
 from tane.text.ledger import Ledger
+from tane.text.packing import PACKINGS
 from tane.text.raw import Raw, shown
 
 Unit = Literal["line", "paragraph", "record", "file"]
-PACKINGS = (".gz",)
 KIND = "text.sources"
 
 
@@ -43,17 +45,22 @@ class Record(NamedTuple):
 class Reading:
     """One file to be read, how, and what is found on the way.
 
-    raw: its bytes; fragment: the length over which a source cuts by itself; ledger: this file's counts.
+    raw: its bytes; columns: the names of those with text, none: the only one or `text`; sheet: of a workbook,
+    none: its first; quoting: of tables as text; fragment: the length over which a source cuts by itself;
+    ledger: this file's counts; found: what was found, such as {"encoding": "cp932", "columns": ["text"]}.
     """
 
     raw: Raw
     unit: Unit
     encoding: str = "auto"
     normalize: str = "none"
+    columns: tuple[str, ...] = ()
+    sheet: str | None = None
+    quoting: str = "standard"
     on_bad: str = "stop"
     fragment: int = 1_000_000
     ledger: Ledger = field(default_factory=Ledger)
-    found_encoding: str | None = None
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -81,13 +88,23 @@ def source_name(path: Path) -> str | None:
     return by_suffix().get(suffix)
 
 
-def source_for(path: Path) -> tuple[str, Source]:
-    """(short name, source) for a file that a person named; raises InputError for an unknown suffix."""
-    name = source_name(path)
+def source_for(path: Path, wanted: str | None = None) -> tuple[str, Source]:
+    """(short name, source) for a file that a person named; `wanted`: the format that they said it has.
+
+    Raises InputError for an unknown suffix or format.
+    """
+    if wanted is not None:
+        name: str | None = wanted if wanted in registry.names(KIND) else by_suffix().get(f".{wanted}")
+        if name is None:
+            known = ", ".join(sorted({*registry.names(KIND), *(s[1:] for s in by_suffix())}))
+            raise InputError(f"unknown format {wanted!r}", f"choose one of: {known}")
+    else:
+        name = source_name(path)
     if name is None:
         known = ", ".join(sorted(by_suffix()))
         raise InputError(
             f"{shown(path)}: no reader for a file that ends in {path.suffix or 'no suffix'!r}",
-            f"known are {known} (also with {', '.join(PACKINGS)} after them): rename it to what it is",
+            f"known are {known} (also with {', '.join(PACKINGS)} after them): rename it to what it is, "
+            "or say it: {path: ..., format: jsonl}",
         )
     return name, registry.find(KIND, name)()

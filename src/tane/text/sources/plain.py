@@ -7,19 +7,17 @@ is taken away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 from tane.errors import InputError
 from tane.text import normalize
 from tane.text.encoding import MARK, Decoder
 from tane.text.sources import Reading, Record, Unit
 from tane.text.split import cut
+from tane.text.units import SPLITTERS, Block, by_paragraph
 
 BOM = "\ufeff"
 LARGEST_WORK = 50_000_000  # characters of one file that a whole-file normaliser takes at once
-Block = tuple[
-    Iterable[int], Sequence[str | None], bool
-]  # numbers, lines (None: undecodable), is the last ended
 
 
 class Plain:
@@ -30,7 +28,7 @@ class Plain:
 
     def records(self, reading: Reading) -> Iterator[Record]:
         """Documents of the asked unit; `record` means paragraph here."""
-        split = {"line": _lines, "file": _file}.get(reading.unit, _paragraphs)
+        split = SPLITTERS.get(reading.unit, by_paragraph)
         if reading.normalize in normalize.WHOLE_FILE:
             blocks, meta = _whole(reading)
         else:
@@ -45,7 +43,7 @@ class Plain:
 def _texts(reading: Reading) -> Iterator[str]:
     """Decoded text in pieces, line ends as \\n, byte order marks at line starts gone; both booked."""
     ledger = reading.ledger
-    decoder = Decoder(reading.raw.name, reading.encoding, reading.on_bad, unpacked=reading.raw.packed)
+    decoder = Decoder(reading.raw.name, reading.encoding, reading.on_bad, unpacked=bool(reading.raw.packing))
     held, at_start = "", True
     for text, last in _decoded(reading, decoder):
         ledger.read += len(text)
@@ -71,7 +69,7 @@ def _texts(reading: Reading) -> Iterator[str]:
         if text:
             at_start = text.endswith("\n")
             yield text
-    reading.found_encoding = decoder.found
+    reading.found["encoding"] = decoder.found
 
 
 def _decoded(reading: Reading, decoder: Decoder) -> Iterator[tuple[str, bool]]:
@@ -150,90 +148,3 @@ def _whole(reading: Reading) -> tuple[Iterator[Block], dict[str, str] | None]:
         ledger.notes["gaiji_unresolved"] += cleaned.unresolved
     lines = cleaned.lines
     return iter([(cleaned.numbers, lines, False)]) if lines else iter([]), cleaned.meta or None
-
-
-# -------------------------------------------------------------------------------------- lines to documents
-
-
-def _lines(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, int]]:
-    """Each line that is not blank; empty lines are separators, lines of white space are dropped as empty."""
-    ledger = reading.ledger
-    for numbers, lines, ended in blocks:
-        ledger.separators += len(lines) - (not ended)
-        for number, line in zip(numbers, lines, strict=True):
-            if not line:
-                if line is None:
-                    ledger.separators -= ended  # booked with the line
-            elif line.isspace():
-                ledger.found += 1
-                ledger.drop("empty", len(line))
-            else:
-                yield line, number
-
-
-def _paragraphs(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, int]]:
-    """The text between blank lines (white space counts as blank); blank lines are separators."""
-    ledger = reading.ledger
-    lines: list[str] = []
-    size = first = 0
-    for numbers, block, ended in blocks:
-        ledger.separators += len(block) - (not ended)
-        for number, line in zip(numbers, block, strict=True):
-            if line is None:
-                ledger.separators -= ended  # booked with the line
-                continue
-            blank = not line or line.isspace()
-            if lines and (blank or size + len(line) > reading.fragment):
-                ledger.separators -= len(lines) - 1  # these line ends stand inside the document
-                yield "\n".join(lines), first
-                lines, size = [], 0
-            if blank:
-                ledger.separators += len(line)
-                continue
-            first = first if lines else number
-            lines.append(line)
-            size += len(line) + 1
-        if lines and not ended:  # a part of a line too long to hold, or the end of the file
-            ledger.separators -= len(lines) - 1
-            yield "\n".join(lines), first
-            lines, size = [], 0
-    if lines:
-        ledger.separators -= len(lines) - 1
-        yield "\n".join(lines), first
-
-
-def _file(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, int]]:
-    """The whole file as one document without blank lines around it; over `fragment` it is cut at lines."""
-    ledger = reading.ledger
-    lines: list[str] = []
-    blanks: list[str] = []  # blank lines of which it is not yet known whether text follows
-    size = waiting = first = 0
-    for numbers, block, ended in blocks:
-        ledger.separators += len(block) - (not ended)
-        for number, line in zip(numbers, block, strict=True):
-            if line is None:
-                ledger.separators -= ended
-                continue
-            blank = not line or line.isspace()
-            if lines and size + waiting + len(line) > reading.fragment:
-                ledger.separators -= len(lines) - 1
-                yield "\n".join(lines), first
-                lines, blanks, size, waiting = [], [], 0, 0
-            if blank:
-                ledger.separators += len(line)
-                if lines:
-                    blanks.append(line)
-                    waiting += len(line) + 1
-                continue
-            ledger.separators -= sum(map(len, blanks))  # they stand inside the document
-            first = first if lines else number
-            lines += [*blanks, line]
-            size += waiting + len(line) + 1
-            blanks, waiting = [], 0
-        if lines and not ended:
-            ledger.separators -= len(lines) - 1
-            yield "\n".join(lines), first
-            lines, blanks, size, waiting = [], [], 0, 0
-    if lines:
-        ledger.separators -= len(lines) - 1
-        yield "\n".join(lines), first
