@@ -42,16 +42,68 @@ class Verb(NamedTuple):
     ]  # (parsed flags, dotted overrides) -> Result, or None when printed
     flags: tuple[Flag, ...] = ()
     recipe: bool = False  # takes a RECIPE and dotted overrides
+    optional: bool = False  # the RECIPE may be left out
 
 
 def _load(values: Values, overrides: list[str]) -> Any:
     from tane.recipe import Recipe
 
+    if values.recipe is None:
+        return Recipe.from_mapping({}, *overrides, where="flags")
     return Recipe.load(values.recipe, *overrides)
 
 
 def _prepare(values: Values, overrides: list[str]) -> Any:
-    return tane.prepare(_load(values, overrides), rebuild=values.rebuild)
+    recipe = _load(values, overrides)
+    if not values.dry_run:
+        return tane.prepare(recipe, rebuild=values.rebuild, part=values.part, join=values.join)
+    from tane.text.survey import report, survey
+    from tane.types import Result
+
+    found = survey(recipe.corpus)
+    if not values.json:
+        print(report(found))
+    return Result(None, {"dry_run": True, **found})
+
+
+def _data(values: Values, _: list[str]) -> Any:
+    result = tane.data(
+        *values.spec, column=values.column, unit=values.unit, encoding=values.encoding,
+        normalize=values.normalize, split=values.split, head=values.head,
+    )  # fmt: skip
+    if not values.json:
+        from tane.text.survey import report
+
+        print(report(result.metrics))
+    return result
+
+
+def _tokenizer_train(values: Values, overrides: list[str]) -> Any:
+    if values.ram:
+        overrides = [*overrides, f"tokenizer.ram={values.ram}"]
+    return tane.train_tokenizer(_load(values, overrides), out=values.out, rebuild=values.rebuild)
+
+
+def _tokenizer_show(values: Values, _: list[str]) -> Any:
+    result = tane.show_tokenizer(values.tokenizer, inputs=values.data or (), **_reading(values))
+    if not values.json:
+        from tane.use.tokenizers import report_show
+
+        print(report_show(result))
+    return result
+
+
+def _tokenizer_compare(values: Values, _: list[str]) -> Any:
+    result = tane.compare_tokenizers(*values.tokenizer, inputs=values.data, **_reading(values))
+    if not values.json:
+        from tane.use.tokenizers import report_compare
+
+        print(report_compare(result))
+    return result
+
+
+def _reading(values: Values) -> dict[str, Any]:
+    return {"column": values.column, "unit": values.unit, "encoding": values.encoding}
 
 
 def _train(values: Values, overrides: list[str]) -> Any:
@@ -69,9 +121,7 @@ def _plan(values: Values, overrides: list[str]) -> Any:
 
 
 def _evaluate(values: Values, _: list[str]) -> Any:
-    result = tane.evaluate(
-        values.model, values.data, unit=values.unit, normalize=values.normalize, encoding=values.encoding
-    )
+    result = tane.evaluate(values.model, values.data, normalize=values.normalize, **_reading(values))
     for name, value in result.metrics.items() if not values.json else ():
         print(f"{name:>26}  {value:,.4f}" if isinstance(value, float) else f"{name:>26}  {value:,}")
     return result
@@ -150,6 +200,13 @@ def _options(values: Values, _: list[str]) -> Any:
     return Result(None, {"options": [dict(zip(keys, row, strict=True)) for row in rows]})
 
 
+FORMS = ("none", "nfc", "nfkc", "aozora")
+READING = (
+    flag("--column", nargs="+", metavar="NAME", help="the column with the text, or several"),
+    flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
+    flag("--encoding", default="auto", help="of the files; auto finds it"),
+)
+
 VERBS: dict[str, Verb] = {
     "demo": Verb(
         "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories",
@@ -164,7 +221,18 @@ VERBS: dict[str, Verb] = {
     "prepare": Verb(
         "corpus, tokenizer, shards; keeps what is current, refuses what is stale",
         _prepare,
-        (flag("--rebuild", action="store_true", help="make the data anew"),),
+        (
+            flag(
+                "--dry-run",
+                action="store_true",
+                help="read all, write nothing: what would be kept, dropped, changed, with examples",
+            ),
+            flag("--rebuild", action="store_true", help="make the data anew"),
+            flag("--part", metavar="I/N", help="make one part of n, beside other processes or machines"),
+            flag(
+                "--join", action="store_true", help="put together what the parts made, and go on from there"
+            ),
+        ),
         recipe=True,
     ),
     "train": Verb(
@@ -188,12 +256,9 @@ VERBS: dict[str, Verb] = {
         _evaluate,
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
-            flag("--data", nargs="+", required=True, metavar="FILE", help="text files"),
-            flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
-            flag(
-                "--normalize", choices=("none", "nfc", "nfkc", "aozora"), help="default: as the model's run"
-            ),
-            flag("--encoding", default="auto", help="of the files; auto finds it"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
+            flag("--normalize", choices=FORMS, help="default: as the model's run"),
+            *READING,
         ),
     ),
     "generate": Verb(
@@ -217,6 +282,46 @@ VERBS: dict[str, Verb] = {
             flag("--stop", nargs="+", metavar="S", help="a text ends before any of these"),
             flag("--seed", type=int, default=0, help="the same seed gives the same texts"),
             flag("--greedy", action="store_true", help="always the likeliest token"),
+        ),
+    ),
+    "data": Verb(
+        "look into a text: documents, characters, scripts, duplicates, examples",
+        _data,
+        (
+            flag("spec", nargs="+", metavar="SPEC", help="files, folders, patterns, URLs, hf://NAME/CONFIG"),
+            flag("--split", help="of a saved dataset or hub data set"),
+            flag("--head", type=int, default=3, metavar="N", help="show the first N documents"),
+            flag("--normalize", choices=FORMS, default="none", help="look at the text as normalised so"),
+            *READING,
+        ),
+    ),
+    "tokenizer train": Verb(
+        "train a recipe's tokenizer alone, or one for --corpus.inputs FILE... --out DIR",
+        _tokenizer_train,
+        (
+            flag("--ram", metavar="SIZE", help="memory that training may take, such as 2GB"),
+            flag("--out", metavar="DIR", help="the new folder (default: the recipe's data folder)"),
+            flag("--rebuild", action="store_true", help="make the data anew"),
+        ),
+        recipe=True,
+        optional=True,
+    ),
+    "tokenizer show": Verb(
+        "what a tokenizer is, and what it does to a text",
+        _tokenizer_show,
+        (
+            flag("tokenizer", metavar="TOKENIZER", help="a folder, file or hub id"),
+            flag("--data", nargs="+", metavar="FILE", help="files with text to try it on"),
+            *READING,
+        ),
+    ),
+    "tokenizer compare": Verb(
+        "several tokenizers side by side on a text",
+        _tokenizer_compare,
+        (
+            flag("tokenizer", nargs="+", metavar="TOKENIZER", help="folders, files or hub ids"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
+            *READING,
         ),
     ),
     "plan": Verb("derived values of a recipe: parameters, steps, disk; runs nothing", _plan, (), recipe=True),
@@ -263,7 +368,7 @@ COMMON = (
 
 def usage() -> str:
     """What `tane --help` prints."""
-    rows = "\n".join(f"  {name:<10}{verb.meaning}" for name, verb in VERBS.items())
+    rows = "\n".join(f"  {name:<19}{verb.meaning}" for name, verb in VERBS.items())
     return f"""tane {tane.__version__}: train language models on your own text, Japanese first
 
 usage: tane VERB ... [--json] [--quiet] [--debug]
@@ -278,6 +383,12 @@ Exit codes: 0 done, 1 unforeseen, 2 bad input or settings, 3 disk, memory or rig
 def parse(arguments: list[str]) -> tuple[Verb, Values, list[str]]:
     """(verb, its flags, dotted overrides). Raises InputError for what is not understood."""
     name, rest = arguments[0], arguments[1:]
+    second = [known.partition(" ")[2] for known in VERBS if known.startswith(f"{name} ")]
+    if second:  # a verb of two words
+        if not rest or rest[0] not in second:
+            raise InputError(f"tane {' '.join(arguments[:2])}: expected one of {', '.join(second)}",
+                             f"see: tane {name} {second[0]} --help")  # fmt: skip
+        name, rest = f"{name} {rest[0]}", rest[1:]
     if name not in VERBS:
         import difflib
 
@@ -289,8 +400,9 @@ def parse(arguments: list[str]) -> tuple[Verb, Values, list[str]]:
     parser = _Parser(prog=f"tane {name}", description=verb.meaning, allow_abbrev=False)
     if verb.recipe:
         parser.add_argument(
-            "recipe", metavar="RECIPE", help="a YAML file; its settings are flags too (tane options)"
-        )
+            "recipe", metavar="RECIPE", nargs="?" if verb.optional else None,
+            help="a YAML file; its settings are flags too (tane options)",
+        )  # fmt: skip
         rest, overrides = split_overrides(rest, {n for f in (*verb.flags, *COMMON) for n in f.names})
     else:
         overrides = []

@@ -231,6 +231,14 @@ def check(folder: Path, kind: str | None = None, *, full: bool = True, remedy: s
     return manifest
 
 
+def is_published(folder: Path) -> bool:
+    """Whether a folder looks like one that `publish` made; nothing of it is checked."""
+    try:
+        return '"format_version"' in (folder / MANIFEST).read_text(encoding="utf-8")[:100]
+    except (OSError, ValueError):
+        return False
+
+
 def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | None]) -> Manifest:
     """Write a folder under a temporary name, hash it, and rename it into place; an older one makes way.
 
@@ -311,17 +319,18 @@ def sweep(parent: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a folder for this process; the kernel frees it when the process dies, so a lock is never stale.
 
-    Raises LockedError with the owner's pid, host and start when another process holds it.
+    shared: several processes may hold it so at once, but none alone meanwhile. Raises LockedError with the
+    owner's pid, host and start when another process holds it.
     """
     make_folder(folder)
     with writing(folder):
         handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "an unknown process"
             raise LockedError(

@@ -10,6 +10,9 @@ dotted overrides, merged into the YAML mapping before it is validated.
 from __future__ import annotations
 
 import copy
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +37,7 @@ from tane.settings import (
     type_name,
 )
 from tane.text import corpus as text
-from tane.tokens.prepare import prepare_data
+from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
 from tane.training import resume, run
 from tane.training.loop import Plan
@@ -164,12 +167,56 @@ def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
 # -------------------------------------------------------------------------------------------------- verbs
 
 
-def prepare(recipe: Recipe, *, rebuild: bool = False, full: bool = True) -> Result:
-    """Corpus, tokenizer and shards in `data_dir`; what is current is kept, what is stale is refused."""
+def prepare(
+    recipe: Recipe, *, rebuild: bool = False, full: bool = True, part: str | None = None, join: bool = False
+) -> Result:
+    """Corpus, tokenizer and shards in `data_dir`; what is current is kept, what is stale is refused.
+
+    part: "i/n" makes the i-th of n parts of what can be made at present, for a cluster's jobs or several
+    machines that share the folder. join: put together what the parts made; stops before the shards where
+    tokenising can be divided next.
+    """
+    folder, taken = recipe.data_path, _tokenizer_settings(recipe)
+    if part is not None:
+        if rebuild or join:
+            raise InputError("--part makes one part alone", "use --rebuild and --join without it")
+        return share(recipe.corpus, taken, folder, *_part(part))
+    only = join and (rebuild or not (folder / "corpus").exists())
+    until = "tokenizer" if only else "shards"
+    result = prepare_data(recipe.corpus, taken, folder, rebuild=rebuild, full=full, until=until)
+    if only:
+        progress.say("corpus and tokenizer are there; next: --part i/n again, or no --part to finish here")
+    return result
+
+
+def _part(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"--part {text}: expected i/n with i from 1 to n", "write it as --part 1/3")
+    return int(found[1]), int(found[2])
+
+
+def _tokenizer_settings(recipe: Recipe) -> TokenizerSettings:
     taken = recipe.tokenizer
     if recipe.model.pretrained is not None and taken.path is None:  # a pretrained model brings its tokenizer
         taken = taken.model_copy(update={"path": recipe.model.pretrained})
-    return prepare_data(recipe.corpus, taken, recipe.data_path, rebuild=rebuild, full=full)
+    return taken
+
+
+def train_tokenizer(recipe: Recipe, *, out: str | Path | None = None, rebuild: bool = False) -> Result:
+    """Train (or take) the recipe's tokenizer alone: in `data_dir`, or with `out` as that folder, which must
+    not exist yet; then nothing else is left."""
+    taken = _tokenizer_settings(recipe)
+    if out is None:
+        return prepare_data(recipe.corpus, taken, recipe.data_path, rebuild=rebuild, until="tokenizer")
+    target = Path(out)
+    if target.exists():
+        raise InputError(f"{target} exists already", "choose another --out, or delete it")
+    files.make_folder(target.parent)
+    with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=target.parent) as place:
+        result = prepare_data(recipe.corpus, taken, Path(place), until="tokenizer")
+        shutil.move(Path(place) / "tokenizer", target)
+    return Result(str(target), {**result.metrics, "data": None}, result.fingerprint)
 
 
 def train(

@@ -23,8 +23,8 @@ from pydantic import ValidationError
 from tane import files, signals
 from tane.errors import InputError, IntegrityError, Interrupted, ResourceError
 from tane.settings import RESUME, build, leaves
-from tane.text import corpus as corpora
 from tane.text import parts
+from tane.text import pieces as piece_module
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus, fingerprint, input_state
 from tane.text.ledger import Ledger
 from tane.text.split import cut, pieces, shares
@@ -157,7 +157,7 @@ def test_every_character_is_accounted_for(
 
 
 def test_a_lost_character_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpora, "pieces", lambda text, limit: [text[:3]])
+    monkeypatch.setattr(piece_module, "cut_text", lambda text, limit: [text[:3]])
     path = write(tmp_path / "a.txt", "十文字より長い文です。ほんとうに。")
     with pytest.raises(RuntimeError, match=r"characters and .* unaccounted for"):
         build_corpus(CorpusSettings(inputs=path, max_document_chars=10), tmp_path / "c")
@@ -317,9 +317,9 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest
     first = make(tmp_path / "x", **options)
     second = make(tmp_path / "y", **options)
     assert first.manifest.files == second.manifest.files
-    assert [p.name for p in first.parts("train")][:2] == ["train-00000.jsonl.zst", "train-00001.jsonl.zst"]
-    assert len(first.parts("train")) > 3
-    raw = zstandard.ZstdDecompressor().decompress(first.parts("train")[0].read_bytes(), max_output_size=10**7)
+    paths = [part.path for part in first.parts()]
+    assert [p.name for p in paths][:2] == ["part-00000.jsonl.zst", "part-00001.jsonl.zst"] and len(paths) > 3
+    raw = zstandard.ZstdDecompressor().decompress(paths[0].read_bytes(), max_output_size=10**7)
     row = json.loads(raw.decode().split("\n")[0])
     assert row == {"id": f"{path}:1", "text": SENTENCES[0] + "0"}
     assert isinstance(next(first.documents("train")), Document)
@@ -338,7 +338,7 @@ def test_the_manifest_says_how_it_was_made(tmp_path: Path) -> None:
 
 def test_damaged_parts_are_refused(tmp_path: Path) -> None:
     corpus = make(tmp_path, inputs=write(tmp_path / "a.txt", "\n".join(SENTENCES)), unit="line")
-    path = corpus.parts("train")[0]
+    path = corpus.parts()[0].path
     good = path.read_bytes()
     rng = random.Random(1)
     for _ in range(30):
@@ -383,7 +383,7 @@ def test_the_disk_being_full_is_our_error(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_signal_stops_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.txt", "よい文です。")
     monkeypatch.setattr(signals, "_received", ["SIGTERM"])
-    with pytest.raises(Interrupted, match="nothing of the corpus is written"):
+    with pytest.raises(Interrupted, match="reading the text is not finished"):
         build_corpus(CorpusSettings(inputs=path), tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
 
@@ -599,7 +599,7 @@ def test_damaged_files_give_a_corpus_or_one_plain_error(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, tane.text.corpus, tane.text.sources.plain\n"
+        "import sys, tane.text.pieces, tane.text.sources.plain\n"
         "heavy = ('torch', 'transformers', 'zstandard', 'charset_normalizer', 'numpy')\n"
         "print([m for m in heavy if m in sys.modules])"
     )

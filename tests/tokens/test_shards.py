@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from tane import files, signals
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.text import parts
-from tane.text.corpus import Corpus, CorpusSettings, build_corpus
-from tane.tokens import shards
-from tane.tokens.shards import Shards, describe, read_index, token_dtype, write_index, write_shards
+from tane.text.corpus import Corpus, CorpusSettings, Part, build_corpus
+from tane.tokens import tokenise
+from tane.tokens.shards import Shards, read_index, token_dtype, write_index
+from tane.tokens.tokenise import describe, write_shards
 from tane.tokens.tokenizer import Encoder
 
 FINGERPRINT = "0123456789abcdef" * 4
@@ -78,7 +79,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def corpus(tmp_path: Path, small_parts: None) -> Corpus:
     found = make_corpus(tmp_path, TEXTS)
-    assert len(found.parts("train")) >= 3 and len(found.parts("valid")) >= 1
+    assert len(found.parts()) >= 3 and sum(part.counts["valid"] > 0 for part in found.parts()) >= 2
     return found
 
 
@@ -94,14 +95,15 @@ def test_tokens_in_are_tokens_out(
     tmp_path: Path, corpus: Corpus, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = request.getfixturevalue(kind)
-    monkeypatch.setattr(shards, "BATCH_CHARS", 500)  # many batches a part
+    monkeypatch.setattr(tokenise, "BATCH_CHARS", 500)  # many batches a part
     manifest = write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     files.check(tmp_path / "shards", "shards")
     assert manifest.meta["dtype"] == ("uint16" if kind == "encoder" else "int32")
     for split in ("train", "valid"):
         rows = expected_rows(corpus, split, encoder)
         found = Shards(tmp_path / "shards", split)
-        assert len(found._parts) == len(corpus.parts(split)) and found.eos_id == encoder.eos_id
+        filled = [part for part in corpus.parts() if part.counts[split]]
+        assert len(found._parts) == len(filled) and found.eos_id == encoder.eos_id
         assert [row.tolist() for row in found.documents()] == rows
         assert found.read(0, len(found)).tolist() == [i for row in rows for i in row]
         assert found.lengths.tolist() == [len(row) for row in rows]
@@ -285,7 +287,7 @@ import sys
 from pathlib import Path
 from tane import files
 from tane.text.corpus import Corpus
-from tane.tokens.shards import write_shards
+from tane.tokens.tokenise import write_shards
 from tane.tokens.tokenizer import Encoder
 real, count = files.failpoint, 0
 def failpoint(name):  # at the chosen one of the publishes, not at the first
@@ -299,16 +301,17 @@ write_shards(Corpus.open(root / "corpus"), Encoder(sys.argv[2]), root / "shards"
 """
 
 
-def parts_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A list that gets the name of every part of the corpus that is read from now on."""
-    names: list[str] = []
+def parts_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the number of every part of the corpus that is read from now on."""
+    numbers: list[int] = []
+    read = Corpus.part
 
-    def read(part: Path) -> Any:
-        names.append(part.name.partition(".")[0])
-        return parts.read_part(part)
+    def noted(self: Corpus, part: Part) -> Any:
+        numbers.append(part.number)
+        return read(self, part)
 
-    monkeypatch.setattr(shards, "read_part", read)
-    return names
+    monkeypatch.setattr(Corpus, "part", noted)
+    return numbers
 
 
 @pytest.mark.parametrize("point", ["before_manifest", "after_rename"])
@@ -326,11 +329,10 @@ def test_finished_parts_are_kept_when_the_work_is_killed(
     assert not (tmp_path / "shards").exists()
     [work] = tmp_path.glob(".parts-*")
     finished = sorted(p.name for p in work.iterdir() if not p.name.startswith("."))
-    assert finished == [f"train-{i:05d}" for i in range(2 if point == "before_manifest" else 3)]
+    assert finished == [f"part-{i:05d}" for i in range(2 if point == "before_manifest" else 3)]
     encoded = parts_read(monkeypatch)
     again = write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
-    names = [f"{s}-{i:05d}" for s in ("train", "valid") for i in range(len(corpus.parts(s)))]
-    assert encoded == [name for name in names if name not in finished]
+    assert encoded == list(range(len(finished), len(corpus.parts())))
     assert again.files == expected.files and again.meta == expected.meta
     assert not list(tmp_path.glob(".parts-*"))
 
@@ -338,13 +340,15 @@ def test_finished_parts_are_kept_when_the_work_is_killed(
 def cut_work(tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stop the work in the last part by an error; returns the work folder."""
 
-    def stop(part: Path) -> Any:
-        if part == corpus.parts("valid")[-1]:
+    read = Corpus.part
+
+    def stop(self: Corpus, part: Part) -> Any:
+        if part == corpus.parts()[-1]:
             raise InputError("stopped here")
-        return parts.read_part(part)
+        return read(self, part)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "read_part", stop)
+        patch.setattr(Corpus, "part", stop)
         with pytest.raises(InputError, match="stopped here"):
             write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     [work] = tmp_path.glob(".parts-*")
@@ -356,10 +360,10 @@ def test_a_finished_part_that_was_damaged_is_made_again(
 ) -> None:
     expected = write_shards(corpus, encoder, tmp_path / "whole", FINGERPRINT)
     work = cut_work(tmp_path, corpus, encoder, monkeypatch)
-    path = work / "train-00001" / "train-00001.bin"
+    path = work / "part-00001" / "train-00001.bin"
     path.write_bytes(bytes(path.stat().st_size))
-    shutil.rmtree(work / "train-00002")
-    (work / "train-00002").mkdir()
+    shutil.rmtree(work / "part-00002")
+    (work / "part-00002").mkdir()
     assert write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT).files == expected.files
 
 
@@ -369,17 +373,17 @@ def test_parts_of_another_fingerprint_are_thrown_away(
     work = cut_work(tmp_path, corpus, encoder, monkeypatch)
     made = parts_read(monkeypatch)
     write_shards(corpus, encoder, tmp_path / "shards", "f" * 64)
-    assert not work.exists() and len(made) == len(corpus.parts("train")) + len(corpus.parts("valid"))
+    assert not work.exists() and len(made) == len(corpus.parts())
 
 
 def test_a_signal_stops_the_work_and_says_how_to_go_on(
     tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "BATCH_CHARS", 100)
+    monkeypatch.setattr(tokenise, "BATCH_CHARS", 100)
     with signals.caught():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(
-            Stopped, match=r"stopped by SIGTERM while tokenising\n.*the same command"
+            Stopped, match=r"stopped by SIGTERM: .* 0 of \d+ parts are kept\n.*the same command"
         ) as caught:
             write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     assert caught.value.code == 75 and not (tmp_path / "shards").exists()

@@ -21,8 +21,9 @@ from tane.errors import InputError
 from tane.progress import say
 from tane.settings import Settings, option
 from tane.text import encoding as encodings
+from tane.text import filters, saved, web
 from tane.text import normalize as normalizers
-from tane.text import saved, web
+from tane.text.filters import FilterSettings
 from tane.text.raw import Raw, require_regular, shown
 from tane.text.sources import Unit, source_for, source_name
 
@@ -69,8 +70,8 @@ class CorpusSettings(Settings):
     """Which text is read and how it becomes documents."""
 
     inputs: list[str | InputSettings] = option(
-        [], "files, folders, patterns, URLs or data sets (hf://NAME/CONFIG), or mappings {path, column, sheet, "
-        "split, unit, weight, format, quoting, encoding, normalize, sha256} with keys of their own",
+        [], "files, folders, patterns, URLs or data sets (hf://NAME/CONFIG), or mappings {path, column, "
+        "sheet, split, unit, weight, format, quoting, encoding, normalize, sha256} with keys of their own",
     )  # fmt: skip
     column: str | list[str] | None = option(
         None, "the column with the text, or several, each a document; none: the only one, or `text`"
@@ -85,8 +86,12 @@ class CorpusSettings(Settings):
     normalize: normalizers.Name = option(
         "nfkc", "none, nfc, nfkc, or aozora (Aozora Bunko files: no ruby, notes, header, colophon)"
     )
-    dedup: Literal["exact", "none"] = option(
-        "exact", "exact drops a document whose normalised text came before"
+    filters: FilterSettings = option(FilterSettings(), "documents that are left out, by name and reason")
+    dedup: Literal["exact", "near", "none"] = option(
+        "exact", "exact drops a document whose normalised text came before; near, one much like it too"
+    )
+    near_threshold: float = option(
+        0.8, "near duplicates: the share of common character sequences from which on", gt=0.3, le=1
     )
     valid_fraction: float = option(
         0.02, "share of the documents for validation, chosen by a hash of their text; 0: none", ge=0, lt=1
@@ -98,6 +103,7 @@ class CorpusSettings(Settings):
         100_000,
         "longer documents are split at the end of a sentence or line into documents of their own",
         ge=1,
+        le=1_000_000_000,
     )
     on_bad: Literal["stop", "skip"] = option(
         "stop", "what cannot be read (bytes, rows): stop with its place, or leave it out and count it"
@@ -138,7 +144,7 @@ class Input:
         }  # fmt: skip
 
     def state(self, size: int, sha256: str) -> dict[str, Any]:
-        """The record of this file in the corpus: its content and how it is read; the path is for the person."""
+        """The record of this file in the corpus: its content, how it is read; the path is for the person."""
         return {"path": self.name, "bytes": size, "sha256": sha256, **self.how()}
 
 
@@ -248,7 +254,10 @@ def _folder(folder: Path) -> list[Path]:
         raise InputError(f"cannot read the folder {shown(error.filename)}: {error.strerror}")
 
     for parent, folders, names in os.walk(folder, onerror=stop):
-        folders[:] = [f for f in folders if not f.startswith(".")]
+        ours = [f for f in folders if files.is_published(Path(parent, f))]
+        if ours:  # an earlier corpus is no text of the person's
+            say(f"{shown(folder)}: left out what tane made there: {', '.join(map(shown, sorted(ours)[:3]))}")
+        folders[:] = [f for f in folders if not f.startswith(".") and f not in ours]
         unknown += [link for f in folders if (link := Path(parent, f)).is_symlink()]  # not followed
         for name in names:
             if not name.startswith("."):
@@ -277,11 +286,18 @@ def input_state(settings: CorpusSettings) -> list[dict[str, Any]]:
 
 def versions(names: set[str]) -> dict[str, Any]:
     """Versions of the reader and of the normalisers in use."""
-    return {"reader": READER_VERSION, "normalizers": [normalizers.version(name) for name in sorted(names)]}
+    return {
+        "reader": READER_VERSION,
+        "filters": filters.VERSION,
+        "normalizers": [normalizers.version(name) for name in sorted(names)],
+    }
 
 
 def fingerprint(settings: CorpusSettings, state: list[dict[str, Any]]) -> str:
     """Hash of all that decides the documents: contents and how they are read, never names, order or times."""
     contents = sorted(files.digest({k: v for k, v in item.items() if k in DECISIVE}) for item in state)
-    options = settings.model_dump(include={"dedup", "valid_fraction", "max_document_chars", "on_bad"})
+    near = {"near_threshold"} if settings.dedup == "near" else set()
+    options = settings.model_dump(
+        include={"dedup", "valid_fraction", "max_document_chars", "on_bad", "filters", *near}
+    )
     return files.digest([options, contents, versions({item["normalize"] for item in state})])

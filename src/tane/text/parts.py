@@ -21,14 +21,16 @@ _BATCH = 1 << 18  # characters that are encoded and packed at a time
 
 
 class PartWriter:
-    """Writes the parts of one split into a folder, counting what it writes; `close` ends the last."""
+    """Writes documents into the parts of a folder, counting what it writes; `close` ends the last.
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.folder, self.split = folder, split
-        self.documents = self.characters = 0
-        self.names: list[str] = []
+    counts: [documents, characters] of each part.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.counts: list[list[int]] = []
         self._lines: list[str] = []
-        self._size = self._bytes = 0
+        self._size = self._bytes = self._documents = self._characters = 0
         self._file: Any = None
         self._packer: Any = None
 
@@ -38,8 +40,8 @@ class PartWriter:
         line = f'{{"id":{quoted(name)},"text":{quoted(text)}{extra}}}\n'
         self._lines.append(line)
         self._size += len(line)
-        self.documents += 1
-        self.characters += len(text)
+        self._documents += 1
+        self._characters += len(text)
         if self._size >= _BATCH:
             self._flush()
 
@@ -54,8 +56,7 @@ class PartWriter:
         if self._file is None:
             import zstandard
 
-            self.names.append(f"{self.split}-{len(self.names):05d}.jsonl.zst")
-            self._file = open(self.folder / self.names[-1], "wb")  # noqa: SIM115 - closed by _end
+            self._file = open(self.folder / part_name(len(self.counts)), "wb")  # noqa: SIM115 - closed by _end
             self._packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
         data = "".join(self._lines).encode()
         self._file.write(self._packer.compress(data))
@@ -65,10 +66,17 @@ class PartWriter:
             self._end()
 
     def _end(self) -> None:
-        if self._file is not None:
-            self._file.write(self._packer.flush())
-            self._file.close()
-        self._file, self._bytes = None, 0
+        if self._file is None:
+            return
+        self._file.write(self._packer.flush())
+        self._file.close()
+        self.counts.append([self._documents, self._characters])
+        self._file, self._bytes, self._documents, self._characters = None, 0, 0, 0
+
+
+def part_name(number: int) -> str:
+    """The name of a part's file."""
+    return f"part-{number:05d}.jsonl.zst"
 
 
 def read_part(path: Path) -> Iterator[Document]:

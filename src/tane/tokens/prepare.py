@@ -3,6 +3,10 @@
 Each stage's manifest holds the fingerprint of what it was made from. Equal: the stage is kept. Another: the
 stage is stale and refused, with what changed and the line to type. Absent: it is made, under the folder's
 lock.
+
+The work can be divided: `share` makes one part of what can be made at present (reading the text; once corpus
+and tokenizer are there, tokenising), and `prepare_data` puts the parts together, making what is missing. The
+bytes are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from typing import Any
 from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.text import corpus as text
-from tane.tokens import shards, tokenizer
+from tane.tokens import tokenise, tokenizer
+from tane.tokens.tokenizer import Encoder
 from tane.types import Result
 
 REBUILD = "run the same command with --rebuild to make the data anew"
@@ -29,42 +34,85 @@ def prepare_data(
     *,
     rebuild: bool = False,
     full: bool = True,
+    until: str = "shards",
 ) -> Result:
-    """Make what is missing in `folder`; the result's fingerprint is that of the shards.
+    """Make what is missing in `folder`; the result's fingerprint is that of the last stage.
 
     A complete folder is only read, so several runs may start from it at once, also from a read-only one.
+    until: the last stage to make, tokenizer or shards.
     """
     complete = not rebuild and all((folder / stage).exists() for stage in STAGES)
     with signals.caught(), contextlib.nullcontext() if complete else files.locked(folder):
         if not complete:
             files.sweep(folder)
+            files.sweep(folder / text.PIECES)
         corpus = _corpus(corpus_settings, folder / "corpus", rebuild)
-        if settings.path is not None:
-            wanted = files.digest(["taken", tokenizer.source_fingerprint(settings.path)])
-        else:
-            kept = settings.model_dump(exclude={"ram", "path"})
-            wanted = files.digest([kept, corpus.manifest.fingerprint])
-        target = folder / "tokenizer"
-        ours = _stage(
-            target,
-            wanted,
-            settings.model_dump(exclude={"ram"}),
-            rebuild,
-            full,
-            lambda: tokenizer.prepare_tokenizer(settings, corpus, target, wanted),
-        )
-        wanted = files.digest([corpus.manifest.fingerprint, ours.fingerprint, shards.VERSION])
+        ours = _tokenizer(settings, corpus, folder / "tokenizer", rebuild, full)
+        meta: dict[str, Any] = {"data": str(folder), "ledger": corpus.manifest.meta["ledger"]}
+        meta["pieces"] = ours.meta["pieces"]
+        if until == "tokenizer":
+            return Result(str(folder), meta, ours.fingerprint)
+        wanted = _tokens_fingerprint(corpus, ours)
+        target = folder / "shards"
         tokens = _stage(
-            folder / "shards",
-            wanted,
-            {},
-            rebuild,
-            full,
-            lambda: shards.write_shards(corpus, tokenizer.Encoder(target), folder / "shards", wanted),
-        )
-    progress.say(shards.describe(tokens))
-    meta = {"data": str(folder), "ledger": corpus.manifest.meta["ledger"], "splits": tokens.meta["splits"]}
-    return Result(str(folder), {**meta, "pieces": ours.meta["pieces"]}, tokens.fingerprint)
+            target, wanted, {}, rebuild, full,
+            lambda: tokenise.write_shards(corpus, Encoder(folder / "tokenizer"), target, wanted),
+        )  # fmt: skip
+    progress.say(tokenise.describe(tokens))
+    return Result(str(folder), {**meta, "splits": tokens.meta["splits"]}, tokens.fingerprint)
+
+
+def share(
+    corpus_settings: text.CorpusSettings,
+    settings: tokenizer.TokenizerSettings,
+    folder: Path,
+    part: int,
+    parts: int,
+) -> Result:
+    """Make part `part` (from 1) of `parts` of what can be made at present, beside others that do theirs."""
+    with signals.caught(), files.locked(folder, shared=True):
+        done = {stage: (folder / stage).exists() for stage in STAGES}
+        if done["shards"]:
+            raise InputError(f"{folder} is complete: there is nothing to divide", "leave out --part")
+        if not done["corpus"]:
+            counts = text.read_part_of(corpus_settings, folder / "corpus", part, parts)
+            stage, told = "read", "read {mine:,} of {pieces:,} parts of the text".format(**counts)
+            then = "when all parts have run, put them together: tane prepare RECIPE --join"
+        elif not done["tokenizer"]:
+            raise InputError(
+                f"{folder} has a corpus but no tokenizer yet",
+                "finish what was begun: tane prepare RECIPE --join",
+            )
+        else:
+            corpus = _corpus(corpus_settings, folder / "corpus", False)
+            ours = _tokenizer(settings, corpus, folder / "tokenizer", False, True)
+            wanted = _tokens_fingerprint(corpus, ours)
+            tokenise.write_share(
+                corpus, Encoder(folder / "tokenizer"), folder / "shards", wanted, part, parts
+            )
+            counts = {"pieces": len(corpus.parts()), "mine": len(corpus.parts()[part - 1 :: parts])}
+            stage, told = "tokenise", "tokenised {mine:,} of {pieces:,} parts".format(**counts)
+            then = "when all parts have run, put them together: tane prepare RECIPE"
+    progress.say(f"part {part}/{parts}: {told}; {then}")
+    return Result(str(folder), {"part": f"{part}/{parts}", "stage": stage, **counts})
+
+
+def _tokens_fingerprint(corpus: text.Corpus, ours: files.Manifest) -> str:
+    return files.digest([corpus.manifest.fingerprint, ours.fingerprint, tokenise.VERSION])
+
+
+def _tokenizer(
+    settings: tokenizer.TokenizerSettings, corpus: text.Corpus, target: Path, rebuild: bool, full: bool
+) -> files.Manifest:
+    if settings.path is not None:
+        wanted = files.digest(["taken", tokenizer.source_fingerprint(settings.path)])
+    else:
+        kept = settings.model_dump(exclude={"ram", "path"})
+        wanted = files.digest([kept, corpus.manifest.fingerprint])
+    return _stage(
+        target, wanted, settings.model_dump(exclude={"ram"}), rebuild, full,
+        lambda: tokenizer.prepare_tokenizer(settings, corpus, target, wanted),
+    )  # fmt: skip
 
 
 def _corpus(settings: text.CorpusSettings, target: Path, rebuild: bool) -> text.Corpus:

@@ -35,6 +35,7 @@ def evaluate(
     model: str | os.PathLike[str],
     data: str | Sequence[str],
     *,
+    column: str | Sequence[str] | None = None,
     unit: str | None = None,
     normalize: str | None = None,
     encoding: str = "auto",
@@ -44,13 +45,13 @@ def evaluate(
     """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens,
     chars}.
 
-    unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to, else the
+    column, unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to, else the
     defaults. block_size: positions of context; None takes the model's own. Duplicates in the data are scored,
     not dropped.
     """
     folder = find_model(model)
     settings = _text_settings(
-        folder, [data] if isinstance(data, str) else list(data), unit, normalize, encoding
+        folder, [data] if isinstance(data, str) else list(data), column, unit, normalize, encoding
     )
     encoder = Encoder(folder)
     network = open_model(folder)
@@ -81,11 +82,13 @@ def evaluate(
 
 
 def _text_settings(
-    folder: Path, data: list[str], unit: str | None, normalize: str | None, encoding: str
-) -> CorpusSettings:
+    folder: Path, data: list[str], column: str | Sequence[str] | None, unit: str | None,
+    normalize: str | None, encoding: str,
+) -> CorpusSettings:  # fmt: skip
     run_dir = run_of(folder)
     own = read_yaml(run_dir / RESOLVED).get("corpus", {}) if run_dir else {}
     values = {"inputs": data, "valid_fraction": 0.0, "dedup": "none", "encoding": encoding}
+    values["column"] = column or own.get("column")
     values |= {"unit": unit or own.get("unit"), "normalize": normalize or own.get("normalize", "nfkc")}
     return build(CorpusSettings, values, "evaluate")
 

@@ -3,7 +3,7 @@
 The protocol:
 
     class Name:                                # in sources/name.py
-        suffixes = (".name",)                  # lower case; a packing suffix (.gz, .zst) may follow any of them
+        suffixes = (".name",)                  # lower case; .gz or .zst may follow any of them
         unit = "record"                        # what one document is unless the person says otherwise
         def records(self, reading: Reading) -> Iterator[Record]: ...
 
@@ -46,7 +46,8 @@ class Reading:
     """One file to be read, how, and what is found on the way.
 
     raw: its bytes; columns: the names of those with text, none: the only one or `text`; sheet: of a workbook,
-    none: its first; quoting: of tables as text; fragment: the length over which a source cuts by itself;
+    none: its first; quoting: of tables as text; format: what the person said the file is ("" where its name
+    tells), so that one source can tell csv from tsv; fragment: the length over which a source cuts by itself;
     ledger: this file's counts; found: what was found, such as {"encoding": "cp932", "columns": ["text"]}.
     """
 
@@ -57,6 +58,7 @@ class Reading:
     columns: tuple[str, ...] = ()
     sheet: str | None = None
     quoting: str = "standard"
+    format: str = ""
     on_bad: str = "stop"
     fragment: int = 1_000_000
     ledger: Ledger = field(default_factory=Ledger)

@@ -1,0 +1,216 @@
+"""Pieces of a corpus: some input files read, normalised, cut and filtered, each document with its digest.
+
+Inputs are divided into pieces by their order and size alone: a large file is one, small neighbours share one.
+A piece depends on nothing but its own files, so pieces are made by several processes or machines at once, and
+one that is finished is kept when the work is killed. What needs all documents at a time (duplicates, the
+split) comes after, in corpus.py, and looks at the digests only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tane import files, registry
+from tane.errors import IntegrityError
+from tane.files import Manifest
+from tane.text import near, normalize
+from tane.text.changes import Changes
+from tane.text.inputs import CorpusSettings, Input, versions
+from tane.text.ledger import Ledger
+from tane.text.parts import PartWriter
+from tane.text.raw import Raw, require_regular
+from tane.text.sources import KIND, Reading
+from tane.text.split import pieces as cut_text
+from tane.workers import Progress
+
+PIECE_BYTES = 32 << 20  # of small files, as they lie on the disk, that share a piece
+FRAGMENT = 1 << 20  # characters of one record that a source holds, unless max_document_chars is larger
+DIGEST = 16  # bytes of blake2b that stand for a text: no two share one
+ROWS, SIGNATURES = "rows.bin", "signatures.bin"
+ROW = [("high", ">u8"), ("low", ">u8"), ("characters", "<u4")]  # of rows.bin: the digest and the length
+EXAMPLES = 10  # kept of each reason why documents were dropped
+EXCERPT = 200  # characters of an example
+
+
+class Piece(NamedTuple):
+    """Consecutive inputs that are read together; name: of its folder, from all but the files' content."""
+
+    number: int
+    name: str
+    inputs: list[Input]
+    bytes: int
+
+
+def plan(settings: CorpusSettings, inputs: list[Input]) -> list[Piece]:
+    """The pieces of a corpus in order; the same inputs and settings give the same ones."""
+    groups: list[list[Input]] = []
+    sizes: list[int] = []
+    for item in inputs:
+        size = require_regular(item.path).st_size
+        if groups and sizes[-1] + size <= PIECE_BYTES:
+            groups[-1].append(item)
+            sizes[-1] += size
+        else:
+            groups.append([item])
+            sizes.append(size)
+    options = settings.model_dump(mode="json", exclude={"inputs", "valid_inputs"})
+    found = []
+    for number, (group, size) in enumerate(zip(groups, sizes, strict=True)):
+        how = [[item.name, item.how()] for item in group]
+        key = files.digest([options, how, versions({item.normalize for item in group})])
+        found.append(Piece(number, f"{number:05d}-{key[:16]}", group, size))
+    return found
+
+
+def share(pieces: list[Piece], part: int, parts: int) -> list[Piece]:
+    """The pieces of part `part` (from 1) of `parts`: dealt out by size, so that each has about as much."""
+    ranked = sorted(pieces, key=lambda piece: (-piece.bytes, piece.number))
+    return sorted(ranked[part - 1 :: parts], key=lambda piece: piece.number)
+
+
+def job(settings: CorpusSettings, piece: Piece, folder: Path) -> dict[str, Any]:
+    """What `read` takes, as JSON: it may run in another process."""
+    items = [{**asdict(item), "path": str(item.path)} for item in piece.inputs]
+    return {"settings": settings.model_dump(mode="json"), "inputs": items, "folder": str(folder / piece.name)}
+
+
+def read(job: dict[str, Any], progress: Progress) -> None:
+    """Read one piece and publish its folder. Raises InputError for what cannot be read."""
+    inputs = [
+        Input(**{**item, "path": Path(item["path"]), "columns": tuple(item["columns"])})
+        for item in job["inputs"]
+    ]
+    settings = CorpusSettings(**job["settings"])
+    folder = Path(job["folder"])
+    with ExitStack() as stack:
+        files.publish(folder, "piece", lambda place: _Reader(settings, place, stack).run(inputs, progress))
+
+
+def finished(piece: Piece, folder: Path) -> Manifest | None:
+    """The manifest of a piece that is whole and whose inputs have the content that it was made from."""
+    place = folder / piece.name
+    if not place.exists():
+        return None
+    try:
+        manifest = files.check(place, "piece")
+    except IntegrityError:
+        files.delete(place)
+        return None
+    for item, record in zip(piece.inputs, manifest.meta["inputs"], strict=True):
+        raw = Raw(item.path)
+        raw.finish()
+        if raw.sha256 != record["sha256"]:
+            files.delete(place)
+            return None
+    return manifest
+
+
+class _Reader:
+    """Reads the files of one piece: documents to parts, digests to rows, counts to the ledger."""
+
+    def __init__(self, settings: CorpusSettings, folder: Path, stack: ExitStack) -> None:
+        self.settings = settings
+        self.writer = PartWriter(folder)
+        self.rows = stack.enter_context(open(folder / ROWS, "wb"))
+        self.signatures = None
+        if settings.dedup == "near":
+            self.signatures = stack.enter_context(open(folder / SIGNATURES, "wb"))
+        self.changes: dict[str, Changes] = {}
+        self.examples: dict[str, list[list[str]]] = {}
+
+    def run(self, inputs: list[Input], progress: Progress) -> dict[str, Any]:
+        """Read all; returns the manifest's meta."""
+        records = [self._read(item, progress) for item in inputs]
+        self.writer.close()
+        self.rows.close()
+        if self.signatures is not None:
+            self.signatures.close()
+        return {
+            "inputs": records,
+            "parts": self.writer.counts,
+            "changes": {name: changes.json() for name, changes in self.changes.items()},
+            "examples": self.examples,
+        }
+
+    def _read(self, item: Input, progress: Progress) -> dict[str, Any]:
+        """All documents of one file; returns its record."""
+        settings = self.settings
+        raw = Raw(item.path, progress, item.name)
+        reading = Reading(
+            raw=raw,
+            unit=item.unit,
+            encoding=item.encoding,
+            normalize=item.normalize,
+            columns=item.columns,
+            sheet=item.sheet,
+            quoting=item.quoting,
+            on_bad=settings.on_bad,
+            fragment=max(FRAGMENT, settings.max_document_chars),
+        )
+        ledger = reading.ledger
+        for name, text, meta in self._documents(item, reading):
+            ledger.found += 1
+            if not text or text.isspace():
+                ledger.drop("empty", len(text))
+                continue
+            reason = settings.filters.reason(text)
+            if reason:
+                ledger.drop(reason, len(text))
+                self._note(reason, name, text)
+                continue
+            ledger.kept_documents += 1
+            ledger.kept_characters += len(text)
+            data = text.encode()
+            digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
+            self.rows.write(digest + len(text).to_bytes(4, "little"))
+            if self.signatures is not None:
+                self.signatures.write(near.signature(text).tobytes())
+            self.writer.write(name, text, meta)
+        if not ledger.found:  # so that a file without text shows among the reasons
+            ledger.found += 1
+            ledger.drop("empty", 0)
+        ledger.check(item.name)
+        return {**item.state(raw.bytes, raw.sha256), "found": reading.found, "ledger": ledger.json()}
+
+    def _documents(self, item: Input, reading: Reading) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
+        """(id, normalised text, meta) of each document of a file."""
+        form, limit = item.normalize, self.settings.max_document_chars
+        per_document = form not in normalize.WHOLE_FILE
+        changes = self.changes.setdefault(form, Changes(form)) if form in normalize.FORMS else None
+        ledger = reading.ledger
+        place = number = 0
+        for text, position, meta in registry.find(KIND, item.source)().records(reading):
+            if per_document:
+                before = text
+                text, parts = normalize.normalize(text, form)
+                if parts:
+                    ledger.change.update(parts)
+                if changes is not None and text != before:
+                    changes.add(before, text)
+            few: tuple[str, ...] = (text,)
+            if len(text) > limit:
+                few = tuple(cut_text(text, limit))
+                ledger.notes["documents_split"] += 1
+            for piece in few:
+                number = number + 1 if position == place else 1
+                place = position
+                yield (
+                    f"{item.name}:{position}" if number == 1 else f"{item.name}:{position}#{number}",
+                    piece,
+                    meta,
+                )
+
+    def _note(self, reason: str, name: str, text: str) -> None:
+        kept = self.examples.setdefault(reason, [])
+        if len(kept) < EXAMPLES:
+            kept.append([name, text[:EXCERPT]])
+
+
+def ledger_of(record: dict[str, Any]) -> Ledger:
+    """The ledger of one file's record."""
+    return Ledger.from_json(record["ledger"])
