@@ -1,6 +1,6 @@
 """`make bench`: our side and the peers' side, in turn, on real text; writes a dated page of results.
 
-    python benchmarks/run.py [--part speed quality start] [--rounds 5] [--text FILE] [--baseline SCRIPT]
+    python benchmarks/run.py [--part speed quality start tokenise prepare] [--rounds 5] [--text FILE] [--baseline SCRIPT]
 
 The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample. --baseline takes
 another script with the command line of benchmarks/tutorial_loop.py. Each part stays under ten minutes on two
@@ -161,7 +161,55 @@ def start(bench: Bench, rounds: int) -> dict:
     return runner.interleave("Start-up, seconds", sides, max(rounds, 9))
 
 
-PARTS = {"speed": speed, "quality": quality, "start": start}
+def large_text(bench: Bench, megabytes: int) -> Path:
+    """A text of about so many megabytes: paragraphs of the training text, each made its own by a number."""
+    path = bench.work / f"large-{megabytes}.txt"
+    if not path.exists():
+        few = [part for part in bench.train.read_text(encoding="utf-8").split("\n\n") if part.strip()]
+        size = number = 0
+        with path.open("w", encoding="utf-8") as out:
+            while size < megabytes * 1_000_000:
+                size += out.write(f"{number} {few[number * 7919 % len(few)]}\n\n") * 2.9
+                number += 1
+    return path
+
+
+def tokenise(bench: Bench, rounds: int) -> dict:
+    """Text to ids: tane's stage, one call a paragraph, the raw library."""
+    text, tokenizer = str(large_text(bench, 10)), str(bench.work / "data" / "tokenizer")
+    script = [sys.executable, str(HERE / "preparing.py")]
+    sides = [
+        runner.Side(name, [*script, side, tokenizer, text], "mb_per_s", ("tokens",))
+        for name, side in (
+            ("tane, corpus to token files", "shards"),
+            ("a call a paragraph", "calls"),
+            ("tokenizers alone, texts in memory", "library"),
+        )
+    ]
+    notes = "Megabytes of UTF-8 text a second, unigram of 8,000 pieces, 10 MB, all cores."
+    return runner.interleave("Tokenising", sides, rounds, notes)
+
+
+def prepare(bench: Bench, rounds: int) -> dict:
+    """`tane prepare` on 10 MB and on 1 GB: speed and peak memory of all its processes."""
+    tokenizer = str(bench.work / "data" / "tokenizer")
+    rows = []
+    for size in (10, 1000):
+        command = [sys.executable, str(HERE / "preparing.py"), "prepare", tokenizer,
+                   str(large_text(bench, size))]  # fmt: skip
+        rows.append({"side": f"tane prepare, {size:,} MB", **last_json(command), "command": command})
+    table = ["| side | seconds | MB a second | peak memory, MB |", "|---|---|---|---|"]
+    table += [
+        f"| {r['side']} | {r['seconds']:.1f} | {r['mb_per_s']:.1f} | {r['peak_mb']:.0f} |" for r in rows
+    ]
+    notes = (
+        "One run each, with a tokenizer that is there already: files read, normalised, deduplicated, split, "
+        "tokenised, every folder hashed. Peak: all processes, shared pages counted once."
+    )
+    return {"title": "tane prepare", "rounds": 1, "notes": notes, "rows": rows, "markdown": table}
+
+
+PARTS = {"speed": speed, "quality": quality, "start": start, "tokenise": tokenise, "prepare": prepare}
 
 
 def main() -> None:

@@ -7,10 +7,9 @@ of at most LIMIT documents, and one byte for every document).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -72,24 +71,24 @@ def decide(rows: Sequence[np.ndarray], valid: int, share: float, *, exact: bool,
 def _repeated(rows: Sequence[np.ndarray], first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the documents whose digest begins in [first, last]: numbers, whether an equal one came before,
     and the number of the first equal one."""
-    found_high, found_low, found = [], [], []
+    found_high: list[np.ndarray] = []
+    found_low: list[np.ndarray] = []
+    found: list[np.ndarray] = []
     start = 0
     for piece in rows:
-        high = piece["high"].astype(np.uint64)
+        high: np.ndarray = piece["high"].astype(np.uint64)
         places = np.flatnonzero((high >= np.uint64(first)) & (high <= np.uint64(last)))
         found_high.append(high[places])
         found_low.append(piece["low"][places].astype(np.uint64))
         found.append(places + start)
         start += len(piece)
-    high, low, ordinals = (np.concatenate(x) if x else np.zeros(0, np.uint64) for x in
-                           (found_high, found_low, found))  # fmt: skip
-    ordinals = ordinals.astype(np.int64)
+    high, low, ordinals = np.concatenate(found_high), np.concatenate(found_low), np.concatenate(found)
     order = np.lexsort((low, high))  # stable: equal digests stay in the order of reading
     high, low, ordinals = high[order], low[order], ordinals[order]
     again = np.zeros(len(ordinals), dtype=bool)
     again[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
     heads = np.maximum.accumulate(np.where(again, 0, np.arange(len(ordinals))))
-    return ordinals, again, ordinals[heads] if len(ordinals) else ordinals
+    return ordinals, again, ordinals[heads]
 
 
 def nearest(rows: Sequence[np.ndarray], fates: np.ndarray, fate: Fate, *, lowest: bool) -> int:
@@ -125,14 +124,6 @@ def totals(rows: Sequence[np.ndarray], fates: np.ndarray) -> dict[Fate, tuple[in
 def first_of(fates: np.ndarray, fate: Fate, count: int) -> list[int]:
     """The numbers of the first documents with a fate."""
     return np.flatnonzero(fates == fate)[:count].tolist()
-
-
-def drop_near(
-    fates: np.ndarray, duplicates: Callable[..., np.ndarray], signatures: Any, threshold: float
-) -> None:
-    """Mark what is nearly equal to an earlier document that stays."""
-    alive = fates <= Fate.CUT
-    fates[duplicates(signatures, alive, threshold)] = Fate.NEAR_DUPLICATE
 
 
 def runs(values: Iterator[tuple[float, int]]) -> list[list[float]]:

@@ -116,10 +116,10 @@ class _Reader:
     def __init__(self, settings: CorpusSettings, folder: Path, stack: ExitStack) -> None:
         self.settings = settings
         self.writer = PartWriter(folder)
-        self.rows = stack.enter_context(open(folder / ROWS, "wb"))
+        self.rows = stack.enter_context((folder / ROWS).open("wb"))
         self.signatures = None
         if settings.dedup == "near":
-            self.signatures = stack.enter_context(open(folder / SIGNATURES, "wb"))
+            self.signatures = stack.enter_context((folder / SIGNATURES).open("wb"))
         self.changes: dict[str, Changes] = {}
         self.examples: dict[str, list[list[str]]] = {}
 

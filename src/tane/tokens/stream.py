@@ -280,7 +280,7 @@ class _Lines:
 
     def __iter__(self) -> Iterator[str]:
         raw, parts = Raw(self.path), [""]
-        decoder = Decoder(raw.name, self.encoding, unpacked=raw.packed)
+        decoder = Decoder(raw.name, self.encoding, unpacked=raw.packing is not None)
         ends = io.IncrementalNewlineDecoder(None, translate=True)
         for chunk in chain(raw.chunks(), [None]):
             text = decoder.finish() if chunk is None else decoder.feed(chunk)

@@ -213,8 +213,8 @@ def _write_parts(
             documents = kept(part)
             for number in range(slices):
                 jobs.append({
-                    "corpus": str(corpus.folder), "tokenizer": encoder.name, "part": part.number, "folder": place,
-                    "name": f"{_name(part)}-{number}", "first": documents * number // slices,
+                    "corpus": str(corpus.folder), "tokenizer": encoder.name, "part": part.number,
+                    "folder": place, "name": f"{_name(part)}-{number}", "first": documents * number // slices,
                     "last": documents * (number + 1) // slices,
                 })  # fmt: skip
         found: dict[int, list[Any]] = {part.number: [None] * slices for part in todo}

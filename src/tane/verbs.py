@@ -1,0 +1,359 @@
+"""The verbs of the command line: for each its meaning, its flags, and the call it makes. No logic here.
+
+The table is what `tane --help` prints; nothing heavy is imported before a verb is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tane
+from tane.errors import InputError, IntegrityError
+
+Values = argparse.Namespace
+
+
+class Flag(NamedTuple):
+    """One argument of a verb: its names and what argparse is told."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def flag(*names: str, **settings: Any) -> Flag:
+    """An argument as argparse takes it."""
+    return Flag(names, settings)
+
+
+class Verb(NamedTuple):
+    """One row of the table."""
+
+    meaning: str
+    run: Callable[
+        [Values, list[str]], Any
+    ]  # (parsed flags, dotted overrides) -> Result, or None when printed
+    flags: tuple[Flag, ...] = ()
+    recipe: bool = False  # takes a RECIPE and dotted overrides
+    optional: bool = False  # the RECIPE may be left out
+
+
+def _load(values: Values, overrides: list[str]) -> Any:
+    from tane.recipe import Recipe
+
+    if values.recipe is None:
+        return Recipe.from_mapping({}, *overrides, where="flags")
+    return Recipe.load(values.recipe, *overrides)
+
+
+def _prepare(values: Values, overrides: list[str]) -> Any:
+    recipe = _load(values, overrides)
+    if not values.dry_run:
+        return tane.prepare(recipe, rebuild=values.rebuild, part=values.part, join=values.join)
+    from tane.text.survey import report, survey
+    from tane.types import Result
+
+    found = survey(recipe.corpus)
+    if not values.json:
+        print(report(found))
+    return Result(None, {"dry_run": True, **found})
+
+
+def _data(values: Values, _: list[str]) -> Any:
+    result = tane.data(
+        *values.spec, column=values.column, unit=values.unit, encoding=values.encoding,
+        normalize=values.normalize, split=values.split, head=values.head,
+    )  # fmt: skip
+    if not values.json:
+        from tane.text.survey import report
+
+        print(report(result.metrics))
+    return result
+
+
+def _tokenizer_train(values: Values, overrides: list[str]) -> Any:
+    if values.ram:
+        overrides = [*overrides, f"tokenizer.ram={values.ram}"]
+    return tane.train_tokenizer(_load(values, overrides), out=values.out, rebuild=values.rebuild)
+
+
+def _tokenizer_show(values: Values, _: list[str]) -> Any:
+    result = tane.show_tokenizer(values.tokenizer, inputs=values.data or (), **_reading(values))
+    if not values.json:
+        from tane.use.tokenizers import report_show
+
+        print(report_show(result))
+    return result
+
+
+def _tokenizer_compare(values: Values, _: list[str]) -> Any:
+    result = tane.compare_tokenizers(*values.tokenizer, inputs=values.data, **_reading(values))
+    if not values.json:
+        from tane.use.tokenizers import report_compare
+
+        print(report_compare(result))
+    return result
+
+
+def _reading(values: Values) -> dict[str, Any]:
+    return {"column": values.column, "unit": values.unit, "encoding": values.encoding}
+
+
+def _train(values: Values, overrides: list[str]) -> Any:
+    return tane.train(
+        _load(values, overrides),
+        fresh=values.fresh,
+        rebuild=values.rebuild,
+        verify=values.verify,
+        strict=values.strict,
+    )
+
+
+def _plan(values: Values, overrides: list[str]) -> Any:
+    return tane.plan(_load(values, overrides))
+
+
+def _evaluate(values: Values, _: list[str]) -> Any:
+    result = tane.evaluate(values.model, values.data, normalize=values.normalize, **_reading(values))
+    for name, value in result.metrics.items() if not values.json else ():
+        print(f"{name:>26}  {value:,.4f}" if isinstance(value, float) else f"{name:>26}  {value:,}")
+    return result
+
+
+def _generate(values: Values, _: list[str]) -> Any:
+    prompts = list(values.prompt or [])
+    if values.prompt_file:
+        prompts += _prompt_lines(values.prompt_file)
+    result = tane.generate(
+        values.model,
+        prompts or [""],
+        num=values.num,
+        max_new_tokens=values.max_new_tokens,
+        temperature=values.temperature,
+        top_k=values.top_k,
+        top_p=values.top_p,
+        repetition_penalty=values.repetition_penalty,
+        stop=values.stop or (),
+        seed=values.seed,
+        greedy=values.greedy,
+    )
+    for text in result.metrics["texts"] if not values.json else ():
+        print(text, end="\n\n" if "\n" in text else "\n")
+    return result
+
+
+def _prompt_lines(name: str) -> list[str]:
+    from tane.files import require_file
+
+    try:
+        text = (
+            sys.stdin.read()
+            if name == "-"
+            else require_file(name, "the prompt file").read_text(encoding="utf-8-sig")
+        )
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 (byte {error.start})", "save the prompts as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from None
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def _export(values: Values, _: list[str]) -> Any:
+    return tane.export(values.run, values.dir, overwrite=values.overwrite)
+
+
+def _verify(values: Values, _: list[str]) -> Any:
+    result = tane.verify(values.path, fast=values.fast)
+    if not result.metrics["ok"]:
+        count = len(result.metrics["bad"])
+        raise IntegrityError(
+            f"{values.path}: {count} files are damaged, missing or unknown", "", result.json()
+        )
+    return result
+
+
+def _demo(values: Values, _: list[str]) -> Any:
+    from tane.use.demo import demo
+
+    return demo(values.out, inputs=values.input)
+
+
+def _options(values: Values, _: list[str]) -> Any:
+    from tane.recipe import options
+    from tane.types import Result
+
+    rows = list(options(values.section.replace("-", "_")))
+    if not rows:
+        raise InputError(
+            f"there is no section or setting {values.section!r}", "see them all with: tane options"
+        )
+    for name, kind, default, meaning in rows if not values.json else ():
+        print(f"{name}  ({kind}; default {default})\n    {meaning}")
+    keys = ("name", "type", "default", "meaning")
+    return Result(None, {"options": [dict(zip(keys, row, strict=True)) for row in rows]})
+
+
+FORMS = ("none", "nfc", "nfkc", "aozora")
+READING = (
+    flag("--column", nargs="+", metavar="NAME", help="the column with the text, or several"),
+    flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
+    flag("--encoding", default="auto", help="of the files; auto finds it"),
+)
+
+VERBS: dict[str, Verb] = {
+    "demo": Verb(
+        "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories",
+        _demo,
+        (
+            flag(
+                "--out", default="runs/demo", metavar="DIR", help="where everything goes (default: runs/demo)"
+            ),
+            flag("--input", nargs="+", metavar="FILE", help="train on your own text instead"),
+        ),
+    ),
+    "prepare": Verb(
+        "corpus, tokenizer, shards; keeps what is current, refuses what is stale",
+        _prepare,
+        (
+            flag(
+                "--dry-run",
+                action="store_true",
+                help="read all, write nothing: what would be kept, dropped, changed, with examples",
+            ),
+            flag("--rebuild", action="store_true", help="make the data anew"),
+            flag("--part", metavar="I/N", help="make one part of n, beside other processes or machines"),
+            flag("--join", action="store_true", help="put together what the parts made"),
+        ),
+        recipe=True,
+    ),
+    "train": Verb(
+        "prepare what is missing, train, go on by itself where it was cut off",
+        _train,
+        (
+            flag("--fresh", action="store_true", help="delete the old run and start anew"),
+            flag("--rebuild", action="store_true", help="make the data anew"),
+            flag(
+                "--verify",
+                choices=("full", "fast"),
+                default="full",
+                help="hash shards and checkpoint, or sizes only",
+            ),
+            flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+        ),
+        recipe=True,
+    ),
+    "evaluate": Verb(
+        "loss, perplexity, bits per character and per byte on text files",
+        _evaluate,
+        (
+            flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
+            flag("--normalize", choices=FORMS, help="default: as the model's run"),
+            *READING,
+        ),
+    ),
+    "generate": Verb(
+        "let a model go on from prompts",
+        _generate,
+        (
+            flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+            flag("--prompt", nargs="+", metavar="TEXT", help="what the texts begin with; none: a new text"),
+            flag("--prompt-file", metavar="F", help="one prompt a line; - is standard input"),
+            flag("--num", type=int, default=1, help="texts for each prompt"),
+            flag("--max-new-tokens", type=int, default=100, help="at most so many tokens more"),
+            flag("--temperature", type=float, default=1.0, help="below 1: safer, above: wilder"),
+            flag("--top-k", type=int, default=0, help="draw from the k likeliest tokens; 0: off"),
+            flag(
+                "--top-p",
+                type=float,
+                default=0.95,
+                help="draw from the likeliest tokens of this mass; 1: off",
+            ),
+            flag("--repetition-penalty", type=float, default=1.0, help="above 1: fewer repetitions"),
+            flag("--stop", nargs="+", metavar="S", help="a text ends before any of these"),
+            flag("--seed", type=int, default=0, help="the same seed gives the same texts"),
+            flag("--greedy", action="store_true", help="always the likeliest token"),
+        ),
+    ),
+    "data": Verb(
+        "look into a text: documents, characters, scripts, duplicates, examples",
+        _data,
+        (
+            flag("spec", nargs="+", metavar="SPEC", help="files, folders, patterns, URLs, hf://NAME/CONFIG"),
+            flag("--split", help="of a saved dataset or hub data set"),
+            flag("--head", type=int, default=3, metavar="N", help="show the first N documents"),
+            flag("--normalize", choices=FORMS, default="none", help="look at the text as normalised so"),
+            *READING,
+        ),
+    ),
+    "tokenizer train": Verb(
+        "train a recipe's tokenizer alone, or one for --corpus.inputs FILE... --out DIR",
+        _tokenizer_train,
+        (
+            flag("--ram", metavar="SIZE", help="memory that training may take, such as 2GB"),
+            flag("--out", metavar="DIR", help="the new folder (default: the recipe's data folder)"),
+            flag("--rebuild", action="store_true", help="make the data anew"),
+        ),
+        recipe=True,
+        optional=True,
+    ),
+    "tokenizer show": Verb(
+        "what a tokenizer is, and what it does to a text",
+        _tokenizer_show,
+        (
+            flag("tokenizer", metavar="TOKENIZER", help="a folder, file or hub id"),
+            flag("--data", nargs="+", metavar="FILE", help="files with text to try it on"),
+            *READING,
+        ),
+    ),
+    "tokenizer compare": Verb(
+        "several tokenizers side by side on a text",
+        _tokenizer_compare,
+        (
+            flag("tokenizer", nargs="+", metavar="TOKENIZER", help="folders, files or hub ids"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
+            *READING,
+        ),
+    ),
+    "plan": Verb("derived values of a recipe: parameters, steps, disk; runs nothing", _plan, (), recipe=True),
+    "options": Verb(
+        "every setting with type, default and meaning",
+        _options,
+        (
+            flag(
+                "section",
+                nargs="?",
+                default="",
+                metavar="SECTION",
+                help="only these, such as train or optim.schedule",
+            ),
+        ),
+    ),
+    "verify": Verb(
+        "hash again every file of a data folder, run or export",
+        _verify,
+        (
+            flag("path", metavar="PATH", help="the folder"),
+            flag("--fast", action="store_true", help="sizes only"),
+        ),
+    ),
+    "export": Verb(
+        "a plain Hugging Face folder with a model card, checked by opening it",
+        _export,
+        (
+            flag("run", metavar="RUN", help="a run or any model folder"),
+            flag("dir", metavar="DIR", help="the new folder"),
+            flag("--overwrite", action="store_true", help="replace DIR if it exists"),
+        ),
+    ),
+}
+
+COMMON = (
+    flag(
+        "--json", action="store_true", help="print one JSON object as the last line on stdout, on errors too"
+    ),
+    flag("--quiet", action="store_true", help="no messages and no bars"),
+    flag("--debug", action="store_true", help="show the traceback of an error"),
+)

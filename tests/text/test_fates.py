@@ -1,0 +1,71 @@
+"""What becomes of each document: the rule in arrays beside the rule in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tane.text import fates
+from tane.text.fates import Fate
+from tane.text.pieces import ROW
+
+
+def rows_of(digests: list[tuple[int, int]], cuts: list[int]) -> list[np.ndarray]:
+    """Rows of documents of 10, 11, 12, ... characters, divided into pieces."""
+    rows = np.array([(high, low, 10 + n) for n, (high, low) in enumerate(digests)], dtype=ROW)
+    return np.split(rows, sorted(min(c, len(rows)) for c in cuts))
+
+
+def told(digests: list[tuple[int, int]], valid: int, share: float, exact: bool) -> list[Fate]:
+    """The rule as one would say it."""
+    seen: set[tuple[int, int]] = set()
+    given = set(digests[:valid])
+    found = []
+    for number, digest in enumerate(digests):
+        if number >= valid and digest in given:
+            found.append(Fate.IN_VALIDATION)
+        elif exact and digest in seen:
+            found.append(Fate.DUPLICATE)
+        else:
+            seen.add(digest)
+            chosen = number < valid or digest[0] < int(share * 2**64)
+            found.append(Fate.VALID if chosen else Fate.TRAIN)
+    return found
+
+
+numbers = st.sampled_from([0, 1, 2**31, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 2, 2**64 - 1])
+
+
+@given(
+    st.lists(st.tuples(numbers, st.integers(0, 2)), max_size=40),
+    st.integers(0, 12), st.sampled_from([0.0, 0.02, 0.5, 0.999]), st.booleans(),
+    st.lists(st.integers(0, 40), max_size=3), st.sampled_from([1, 3, 1000]),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_the_rule(
+    digests: list[tuple[int, int]], valid: int, share: float, exact: bool, cuts: list[int], limit: int
+) -> None:
+    valid = min(valid, len(digests))
+    share = 0.0 if valid else share
+    found = np.empty(len(digests), dtype=np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fates, "LIMIT", limit)
+        rows = rows_of(digests, cuts)
+        fates.decide(rows, valid, share, exact=exact, fates=found)
+    assert [Fate(int(f)) for f in found] == told(digests, valid, share, exact)
+    counts = fates.totals(rows, found)
+    for fate in Fate:
+        places = [n for n, f in enumerate(found) if f == fate]
+        assert counts[fate] == (len(places), sum(10 + n for n in places))
+        assert fates.first_of(found, fate, 2) == places[:2]
+        if places:
+            by_digest = sorted(places, key=lambda n: (digests[n][0], n))
+            assert digests[fates.nearest(rows, found, fate, lowest=True)][0] == digests[by_digest[0]][0]
+            assert digests[fates.nearest(rows, found, fate, lowest=False)][0] == digests[by_digest[-1]][0]
+
+
+def test_runs_put_neighbours_together() -> None:
+    values = iter([(1.0, 2), (1.0, 3), (2.0, 0), (1.0, 1), (0.5, 4), (1.0, 1)])
+    assert fates.runs(values) == [[1.0, 6], [0.5, 4], [1.0, 1]]
