@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from tane.text.units import SPLITTERS, Block
 
 TEXT = "text"  # the column that is taken when none is named and there are several
 SURROGATE = re.compile("[\ud800-\udfff]")
+SHOWN = 40  # characters of a name in a message
+COMPARED = 1_000  # names among which the nearest one is looked for
 
 
 def choose(names: Sequence[str], reading: Reading, *, likely: Sequence[str] = ()) -> list[int]:
@@ -29,75 +32,94 @@ def choose(names: Sequence[str], reading: Reading, *, likely: Sequence[str] = ()
     likely: the names of the columns that can hold text at all (default: every one). Raises InputError that
     lists what is there.
     """
+    names = [SURROGATE.sub("\ufffd", name) for name in names]
+    candidates = [SURROGATE.sub("\ufffd", name) for name in likely] or names
     wanted, name = reading.columns, reading.raw.name
-    listed = ", ".join(map(repr, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    listed = ", ".join(repr(_short(n)) for n in names[:12]) or "no names at all"
+    listed += f" and {len(names) - 12:,} more" if len(names) > 12 else ""
     if not wanted:
-        candidates = list(likely or names)
         if len(candidates) == 1:
             wanted = (candidates[0],)
         elif TEXT in candidates:
             wanted = (TEXT,)
         else:
             raise InputError(
-                f"{name} has {len(names)} columns, and none is called {TEXT!r}: {listed or 'no names at all'}",
-                f"name the one with the text: --corpus.column {_quoted((candidates or ['NAME'])[0])}",
+                f"{name} has {len(names):,} columns, and none is called {TEXT!r}: {listed}",
+                f"name the one with the text: --corpus.column {_typed(candidates)}",
             )
     places = []
     for column in wanted:
-        count = list(names).count(column)
+        count = names.count(column)
         if count > 1:
             raise InputError(
                 f"{name} has {count} columns called {column!r}", "give each column a name of its own"
             )
         if not count:
-            near = difflib.get_close_matches(column, [n for n in names if n], 1)
-            hint = near[0] if near else (likely or names or ["NAME"])[0]
+            near = difflib.get_close_matches(column, [n for n in names[:COMPARED] if 0 < len(n) <= SHOWN], 1)
             raise InputError(
-                f"{name} has no column {column!r}; it has: {listed or 'none'}",
-                f"{'did you mean' if near else 'name one of them'}: --corpus.column {_quoted(hint)}",
+                f"{name} has no column {column!r}; it has: {listed}",
+                f"{'did you mean' if near else 'name one of them'}: "
+                f"--corpus.column {_typed(near or candidates)}",
             )
-        places.append(list(names).index(column))
+        places.append(names.index(column))
     reading.found["columns"] = list(wanted)
     return places
 
 
-def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"\w+", name) else f'"{name}"'
+def _short(name: str) -> str:
+    return name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
 
 
-def records(cells: Iterable[tuple[int, Any]], reading: Reading) -> Iterator[Record]:
-    """Records of cells given as (position, value); books all that is not yielded, and what is read."""
+def _typed(names: Sequence[str]) -> str:
+    """The first name that one can type, as one types it."""
+    name = next((n for n in names if n.strip() and n.isprintable() and len(n) <= SHOWN), "NAME")
+    return name if re.fullmatch(r"\w+", name) else f"'{name}'" if "'" not in name else f'"{name}"'
+
+
+def records(cells: Iterable[tuple[int, Any]], reading: Reading, *, place: str = "row") -> Iterator[Record]:
+    """Records of cells given as (position, value); books all that is not yielded, and what is read.
+
+    place: what a position counts, for messages. Raises InputError for a value that is no text, unless such
+    are to be left out.
+    """
     if reading.unit == "file":
-        for text, position in SPLITTERS["file"](_joined(cells, reading), reading):
+        parts = SPLITTERS["file"](_joined(cells, reading, place), reading)
+    else:
+        parts = _parts(cells, reading, place)
+    for text, position in parts:
+        if len(text) <= reading.fragment:
             yield Record(text, position)
-        return
+        else:
+            for piece in pieces(text, reading.fragment):
+                yield Record(piece, position)
+
+
+def _parts(cells: Iterable[tuple[int, Any]], reading: Reading, place: str) -> Iterator[tuple[str, int]]:
+    """Each cell as one text, or split into its lines or paragraphs."""
     split = SPLITTERS.get(reading.unit)
     for position, value in cells:
-        text = _text(position, value, reading)
+        text = _text(position, value, reading, place)
         if text is None:
             continue
-        if split is not None:
-            block: Block = (itertools.repeat(position, text.count("\n") + 1), text.split("\n"), False)
-            for part, _ in split([block], reading):
-                yield Record(part, position)
-        elif len(text) > reading.fragment:
-            for part in pieces(text, reading.fragment):
-                yield Record(part, position)
+        if split is None:
+            yield text, position
         else:
-            yield Record(text, position)
+            lines = text.split("\n")
+            block: Block = (itertools.repeat(position, len(lines)), lines, False)
+            yield from split([block], reading)
 
 
-def _joined(cells: Iterable[tuple[int, Any]], reading: Reading) -> Iterator[Block]:
+def _joined(cells: Iterable[tuple[int, Any]], reading: Reading, place: str) -> Iterator[Block]:
     """All cells as the lines of one text; the line end after each is ours, and booked as added."""
     for position, value in cells:
-        text = _text(position, value, reading)
+        text = _text(position, value, reading, place)
         if text is not None:
             lines = text.split("\n")
             reading.ledger.change["cells_joined"] -= 1
             yield itertools.repeat(position, len(lines)), lines, True
 
 
-def _text(position: int, value: Any, reading: Reading) -> str | None:
+def _text(position: int, value: Any, reading: Reading, place: str) -> str | None:
     """The text of a cell, booked as read; None for one without."""
     ledger = reading.ledger
     if value is None or value == "":
@@ -107,7 +129,7 @@ def _text(position: int, value: Any, reading: Reading) -> str | None:
     if not isinstance(value, str):
         if reading.on_bad != "skip":
             raise InputError(
-                f"{reading.raw.name}, row {position:,}: expected text, found {_kind(value)}",
+                f"{reading.raw.name}, {place} {position:,}: expected text, found {described(value)}",
                 "choose another --corpus.column, or leave out such rows, counted: --corpus.on_bad skip",
             )
         ledger.found += 1
@@ -131,8 +153,12 @@ def _text(position: int, value: Any, reading: Reading) -> str | None:
     return value
 
 
-def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object",
-             bytes: "bytes"}  # fmt: skip
-    shown = repr(value)
-    return f"{names.get(type(value), type(value).__name__)} ({shown[:40]}{'...' if len(shown) > 40 else ''})"
+def described(value: Any) -> str:
+    """What a value is, for a message: its kind and the beginning of it."""
+    if value is None:
+        return "null"
+    names = {
+        str: "text", bool: "true or false", int: "a number", float: "a number",
+        list: "a list", dict: "an object", bytes: "bytes",
+    }  # fmt: skip
+    return f"{names.get(type(value), type(value).__name__)} ({reprlib.repr(value)[:SHOWN]})"

@@ -24,6 +24,7 @@ from tane.text import encoding as encodings
 from tane.text import filters, saved, web
 from tane.text import normalize as normalizers
 from tane.text.filters import FilterSettings
+from tane.text.packing import PACKINGS
 from tane.text.raw import Raw, require_regular, shown
 from tane.text.sources import Unit, source_for, source_name
 
@@ -31,12 +32,20 @@ READER_VERSION = "2"  # changes when the same files would give other documents
 WILD = "*?["
 HUB = "hf://"
 DECISIVE = {
-    "sha256", "role", "source", "unit", "encoding", "normalize", "columns", "sheet", "quoting", "weight",
+    "sha256", "role", "source", "unit", "encoding", "normalize", "columns", "sheet", "quoting", "format",
+    "weight",
 }  # fmt: skip
 
 
 def _known_encoding(value: str | None) -> str | None:
     return value if value in (None, "auto") else encodings.codec_name(value)
+
+
+def _number_as_name(value: Any) -> Any:
+    """A column given by its number; YAML makes an int of it."""
+    if isinstance(value, list):
+        return [_number_as_name(one) for one in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class InputSettings(Settings):
@@ -64,6 +73,7 @@ class InputSettings(Settings):
     )
 
     check_encoding = field_validator("encoding")(_known_encoding)
+    name_column = field_validator("column", mode="before")(_number_as_name)
 
 
 class CorpusSettings(Settings):
@@ -110,6 +120,7 @@ class CorpusSettings(Settings):
     )
 
     check_encoding = field_validator("encoding")(_known_encoding)
+    name_column = field_validator("column", mode="before")(_number_as_name)
 
     @field_validator("inputs", "valid_inputs", mode="before")
     @classmethod
@@ -133,6 +144,7 @@ class Input:
     columns: tuple[str, ...] = ()
     sheet: str | None = None
     quoting: str = "standard"
+    format: str = ""
     weight: float = 1.0
 
     def how(self) -> dict[str, Any]:
@@ -140,7 +152,7 @@ class Input:
         return {
             "role": self.role, "source": self.source, "unit": self.unit, "encoding": self.encoding,
             "normalize": self.normalize, "columns": list(self.columns), "sheet": self.sheet,
-            "quoting": self.quoting, "weight": self.weight,
+            "quoting": self.quoting, "format": self.format, "weight": self.weight,
         }  # fmt: skip
 
     def state(self, size: int, sha256: str) -> dict[str, Any]:
@@ -198,12 +210,18 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
                 columns=(column,) if isinstance(column, str) else tuple(column),
                 sheet=wanted.sheet,
                 quoting=wanted.quoting or "standard",
+                format=wanted.format or _ending(one.path),
                 weight=wanted.weight,
             )
         )
     if again:
         say(f"{again:,} file(s) matched more than once among the inputs; each is read once")
     return result
+
+
+def _ending(path: Path) -> str:
+    """The ending of a file's name that tells its format, without packing."""
+    return (Path(path.stem) if path.suffix.lower() in PACKINGS else path).suffix.lower().removeprefix(".")
 
 
 class _Found(NamedTuple):

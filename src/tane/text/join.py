@@ -260,13 +260,24 @@ class Join:
         raise RuntimeError(f"there is no document {number}")
 
     def _report(self) -> None:
-        told = [(r["path"], str(r["found"].get("encoding") or r["source"])) for r in self.records]
+        told = [(r["path"], _found(r)) for r in self.records]
         if len(told) <= 5:
-            say("; ".join(f"{path}: {what}" for path, what in told))
+            for path, what in told:
+                say(f"{path}: {what}")
         else:
             kinds = Counter(what for _, what in told)
-            say("inputs: " + ", ".join(f"{count:,} x {what}" for what, count in kinds.most_common()))
+            say("inputs: " + "; ".join(f"{count:,} x {what}" for what, count in kinds.most_common()))
         say(self.ledger.table())
+
+
+def _found(record: dict[str, Any]) -> str:
+    """What was found in one file, for the person: a wrong guess must be seen."""
+    found = record["found"]
+    words = [record["source"]] if record["source"] != "plain" else []
+    words += [str(found["encoding"])] if "encoding" in found else []
+    words += [f"column {', '.join(found['columns'])}"] if found.get("columns") else []
+    words += [f"separator {found['delimiter']!r}"] if "delimiter" in found else []
+    return ", ".join(words)
 
 
 class _Flushable(np.ndarray):

@@ -149,6 +149,7 @@ class _Reader:
             columns=item.columns,
             sheet=item.sheet,
             quoting=item.quoting,
+            format=item.format,
             on_bad=settings.on_bad,
             fragment=max(FRAGMENT, settings.max_document_chars),
         )
