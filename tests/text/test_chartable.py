@@ -23,11 +23,11 @@ def test_equal_runs_and_no_others_have_equal_hashes(text: str, length: int) -> N
 
 
 def test_hashes_are_the_same_everywhere() -> None:
-    key = 5
+    key = 0
     for char in "日本語の文":
         key = (key * FACTOR + ord(char)) % 2**64
     key = ((key ^ key >> 32) * SCATTER) % 2**64
-    assert ngrams(codepoints("日本語の文"), 5).tolist() == [key ^ key >> 32] == [4161663271444074121]
+    assert ngrams(codepoints("日本語の文"), 5).tolist() == [key ^ key >> 32] == [5538906752342957692]
 
 
 def test_a_rule_is_asked_once_for_each_character() -> None:

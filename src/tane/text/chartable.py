@@ -8,6 +8,7 @@ character is written as a plain function of that character.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,13 +34,17 @@ def ngrams(codes: np.ndarray, length: int) -> np.ndarray:
     """
     import numpy as np
 
-    count = max(0, len(codes) - length + 1)
-    wide = codes.astype(np.uint64)
-    keys = np.full(count, length, dtype=np.uint64)
-    for place in range(length):
-        keys *= np.uint64(FACTOR)
-        keys += wide[place : place + count]
-    return scattered(keys)
+    if not 0 < length <= len(codes):
+        return np.zeros(0, dtype=np.uint64)
+    return scattered(np.correlate(codes.astype(np.uint64), _powers(length), "valid"))
+
+
+@cache
+def _powers(length: int) -> np.ndarray:
+    """The factors of a run's characters (length,) uint64, as of the digits of a number."""
+    import numpy as np
+
+    return np.array([pow(FACTOR, length - 1 - place, 2**64) for place in range(length)], dtype=np.uint64)
 
 
 def scattered(keys: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from tane.errors import InputError
 from tane.progress import say
 from tane.settings import Settings, option
 from tane.text import encoding as encodings
-from tane.text import filters, saved, web
+from tane.text import filters, near, saved, web
 from tane.text import normalize as normalizers
 from tane.text.filters import FilterSettings
 from tane.text.packing import PACKINGS
@@ -302,20 +302,23 @@ def input_state(settings: CorpusSettings) -> list[dict[str, Any]]:
     return state
 
 
-def versions(names: set[str]) -> dict[str, Any]:
-    """Versions of the reader and of the normalisers in use."""
-    return {
-        "reader": READER_VERSION,
-        "filters": filters.VERSION,
-        "normalizers": [normalizers.version(name) for name in sorted(names)],
-    }
+def versions(settings: CorpusSettings, names: set[str]) -> dict[str, Any]:
+    """Versions of the reader and of all else in use that decides the documents."""
+    found: dict[str, Any] = {"reader": READER_VERSION}
+    found["normalizers"] = [normalizers.version(name) for name in sorted(names)]
+    if settings.filters.active():
+        found["filters"] = filters.VERSION
+    if settings.dedup == "near":
+        found["near"] = near.version()
+    return found
 
 
 def fingerprint(settings: CorpusSettings, state: list[dict[str, Any]]) -> str:
     """Hash of all that decides the documents: contents and how they are read, never names, order or times."""
     contents = sorted(files.digest({k: v for k, v in item.items() if k in DECISIVE}) for item in state)
-    near = {"near_threshold"} if settings.dedup == "near" else set()
     options = settings.model_dump(
-        include={"dedup", "valid_fraction", "max_document_chars", "on_bad", "filters", *near}
+        include={"dedup", "valid_fraction", "max_document_chars", "on_bad", "filters"}
     )
-    return files.digest([options, contents, versions({item["normalize"] for item in state})])
+    if settings.dedup == "near":
+        options["near_threshold"] = settings.near_threshold
+    return files.digest([options, contents, versions(settings, {item["normalize"] for item in state})])

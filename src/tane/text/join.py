@@ -84,7 +84,7 @@ class Join:
             "examples": self._examples(),
             "documents": documents,
             "characters": characters,
-            "versions": {**versions(forms), "unidata": unicodedata.unidata_version},
+            "versions": {**versions(self.settings, forms), "unidata": unicodedata.unidata_version},
             "split": {"by": by, "moved": moved, "cut": self.cut},
             "weights": self._weights(found),
             "fingerprint": fingerprint(self.settings, state),

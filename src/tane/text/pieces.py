@@ -62,7 +62,7 @@ def plan(settings: CorpusSettings, inputs: list[Input]) -> list[Piece]:
     found = []
     for number, (group, size) in enumerate(zip(groups, sizes, strict=True)):
         how = [[item.name, item.how()] for item in group]
-        key = files.digest([options, how, versions({item.normalize for item in group})])
+        key = files.digest([options, how, versions(settings, {item.normalize for item in group})])
         found.append(Piece(number, f"{number:05d}-{key[:16]}", group, size))
     return found
 
