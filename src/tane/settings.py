@@ -146,7 +146,9 @@ class Duration:
     ) -> int:
         """The duration in optimizer steps, rounded up, at least 1. Minutes need a measured
         `seconds_per_step`."""
-        per_step = {"steps": 1.0, "tokens": tokens_per_step, "epochs": 1 / steps_per_epoch}
+        if self.unit == "epochs":
+            return max(1, int(self.amount * steps_per_epoch + 1 - 1e-9))
+        per_step = {"steps": 1.0, "tokens": tokens_per_step}
         if self.unit == "minutes":
             if not seconds_per_step:
                 raise ValueError("a duration in minutes has no steps before the speed is measured")

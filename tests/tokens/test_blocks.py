@@ -54,28 +54,34 @@ def test_neighbours_overlap_by_one_and_only_the_last_is_short(lengths: list[int]
     assert last.ids[-1] == 99 + sum(lengths), "nothing is dropped at the end"
 
 
+def slow_segments(ends: list[int], start: int, stop: int) -> tuple[list[int], list[int]]:
+    """Segments and positions of the tokens [start, stop) of documents with the given ends."""
+    eos = {end - 1 for end in ends}
+    segments: list[int] = []
+    positions: list[int] = []
+    for place in range(start, stop):
+        opens = place in eos  # the EOS of a document opens the segment of the next one
+        if not segments:
+            segments.append(int(opens))
+            positions.append(0)
+        elif opens:
+            segments.append(segments[-1] + 1)
+            positions.append(0)
+        else:
+            segments.append(segments[-1])
+            positions.append(positions[-1] + 1)
+    return segments, positions
+
+
 @given(LENGTHS, SIZES)
 @settings(max_examples=200, deadline=None)
 def test_segments_and_positions_equal_a_slow_reference(lengths: list[int], size: int) -> None:
-    total = sum(lengths)
-    ends_with_eos = {end - 1 for end in np.cumsum(lengths).tolist()}
     blocks = Blocks(stream(lengths), size, isolate=True)
     for i in range(len(blocks)):
-        block = blocks[i]
-        segments: list[int] = []
-        positions: list[int] = []
-        for place in range(i * size, min(i * size + size + 1, total)):
-            opens = place in ends_with_eos  # the EOS of a document opens the segment of the next one
-            if not segments:
-                segments.append(int(opens))
-                positions.append(0)
-            elif opens:
-                segments.append(segments[-1] + 1)
-                positions.append(0)
-            else:
-                segments.append(segments[-1])
-                positions.append(positions[-1] + 1)
-        assert block.segments.tolist() == segments and block.positions.tolist() == positions
+        expected = slow_segments(
+            np.cumsum(lengths).tolist(), i * size, min(i * size + size + 1, sum(lengths))
+        )
+        assert (blocks[i].segments.tolist(), blocks[i].positions.tolist()) == expected
 
 
 @given(LENGTHS, SIZES)
@@ -106,6 +112,11 @@ def test_tokens_of_counts_real_inputs(lengths: list[int], size: int, data: st.Da
     blocks = Blocks(stream(lengths), size)
     ids = np.array(data.draw(st.lists(st.integers(0, len(blocks) - 1), max_size=20)), dtype=np.int64)
     assert blocks.tokens_of(ids) == sum(blocks[int(i)].length - 1 for i in ids)
+
+
+def test_the_blocks_of_one_stream_are_those_of_every_epoch() -> None:
+    blocks = Blocks(stream([10, 3]), 4)
+    assert blocks.at(0) is blocks.at(7) is blocks and blocks.sizes == len(blocks) == 3
 
 
 def test_numbers_outside_are_refused() -> None:

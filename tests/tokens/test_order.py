@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tane.tokens.order import global_batch, key, permute
+from tane.tokens.order import Sizes, global_batch, key, mean_size, permute
 
 SIZES = sorted({1, 2, 3, 5, 6, 7, 1000, *(2**e + d for e in range(2, 13) for d in (-1, 0, 1))})
 SEEDS = st.integers(0, 2**63 - 1)
@@ -144,6 +144,59 @@ def test_epochs_have_orders_of_their_own() -> None:
 def test_a_step_far_out_costs_no_more_than_the_first() -> None:
     epochs, ids = global_batch(10**12, 8, 1_000_003, 0)
     assert epochs.tolist() == [8 * 10**12 // 1_000_003] * 8 and len(set(ids.tolist())) == 8
+
+
+# --------------------------------------------------------------------------------- epochs of different sizes
+
+
+def sizes_of(pattern: list[int]) -> Sizes:
+    """Epochs whose sizes follow a pattern over and over."""
+    return Sizes(lambda epochs: np.array(pattern)[epochs % len(pattern)])
+
+
+PATTERNS = st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any)
+
+
+@given(PATTERNS, st.integers(1, 80), st.integers(0, 1000))
+@settings(max_examples=80, deadline=None)
+def test_batches_run_on_over_epochs_of_different_sizes(pattern: list[int], batch: int, seed: int) -> None:
+    stream = [
+        (epoch, int(block))
+        for epoch in range(300)
+        for size in [pattern[epoch % len(pattern)]]
+        for block in permute(np.arange(size), size, key(seed, "order", epoch))
+    ]
+    sizes = sizes_of(pattern)
+    steps = [*range(len(stream) // batch)]
+    for step in steps[:3] + steps[-1:] + steps[5:6]:  # no step needs those before it
+        epochs, ids = global_batch(step, batch, sizes, seed)
+        assert epochs.dtype == ids.dtype == np.int64 and epochs.shape == ids.shape == (batch,)
+        pairs = list(zip(epochs.tolist(), ids.tolist(), strict=True))
+        assert pairs == stream[step * batch : (step + 1) * batch]
+
+
+@given(st.integers(1, 60), st.integers(1, 80), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_epochs_that_happen_to_be_equal_give_what_a_number_gives(blocks: int, batch: int, step: int) -> None:
+    one, other = global_batch(step, batch, blocks, 5), global_batch(step, batch, sizes_of([blocks]), 5)
+    assert np.array_equal(one, other)
+
+
+@given(PATTERNS, st.lists(st.integers(0, 500), min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_an_epoch_begins_after_those_before_it(pattern: list[int], epochs: list[int]) -> None:
+    sizes = sizes_of(pattern)
+    for epoch in epochs:
+        assert sizes[epoch] == pattern[epoch % len(pattern)]
+        assert sizes.begin(epoch) == sum(pattern[e % len(pattern)] for e in range(epoch))
+
+
+def test_the_mean_size_counts_whole_epochs_exactly_and_parts_of_one_in_part() -> None:
+    sizes = sizes_of([7, 4, 10])
+    assert [mean_size(sizes, e) * e for e in (0.5, 1, 1.25, 2, 3, 300)] == [3.5, 7, 8, 11, 21, 2100]
+    assert mean_size(sizes, 1e15) == pytest.approx(7, rel=1e-4)
+    assert mean_size(sizes_of([0, 4]), 1) == 1, "never nothing"
+    assert mean_size(12, 2.5) == 12
 
 
 # ---------------------------------------------------------------------------------------------------- keys

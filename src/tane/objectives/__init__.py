@@ -4,7 +4,8 @@ An objective is a frozen settings class with the block size and these members; t
 it:
 
     auto_model                       name of the transformers class that has the right head
-    blocks(shards) -> Blocks         how a token stream becomes examples
+    blocks(tokens) -> Blocks | MixedBlocks
+                                     how a token stream, or a mix of inputs by weight, becomes examples
     batch(blocks, keys, vocabulary) -> Batch
                                      examples to tensors and targets; `keys` are one random key a row, derived
                                      from (seed, epoch, block id), or from the block id alone in evaluation

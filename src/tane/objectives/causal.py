@@ -7,14 +7,14 @@ shifted: the model never sees labels, so nothing can shift a second time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, overload
 
 import numpy as np
 import torch
 
 from tane.settings import Settings, option
-from tane.tokens.blocks import Blocks
-from tane.tokens.shards import Shards
+from tane.tokens.blocks import Blocks, MixedBlocks
+from tane.tokens.mix import Mix, TokenStream
 from tane.types import IGNORE, Batch, Block, Vocabulary
 
 
@@ -27,9 +27,15 @@ class Causal(Settings):
     block_size: int = option(256, "positions T of a block", ge=2, le=1_000_000)
     isolate_documents: bool = option(False, "documents packed into one block do not see each other")
 
-    def blocks(self, shards: Shards) -> Blocks:
+    @overload
+    def blocks(self, tokens: TokenStream) -> Blocks: ...
+    @overload
+    def blocks(self, tokens: Mix) -> MixedBlocks: ...
+    def blocks(self, tokens: TokenStream | Mix) -> Blocks | MixedBlocks:
         """Blocks of T + 1 tokens, neighbours overlapping by one."""
-        return Blocks(shards, self.block_size, isolate=self.isolate_documents)
+        if isinstance(tokens, Mix):
+            return MixedBlocks(tokens, self.block_size, isolate=self.isolate_documents)
+        return Blocks(tokens, self.block_size, isolate=self.isolate_documents)
 
     def batch(self, blocks: Sequence[Block], keys: Sequence[int], vocabulary: Vocabulary) -> Batch:
         """Inputs (B, T) and labels (B, T); rows shorter than T are padded on the right and carry no labels

@@ -8,6 +8,7 @@ iterates and nothing is stored, so a run resumes at step 1,000,000 for free and 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -44,15 +45,65 @@ def permute(positions: np.ndarray, n: int, seed: int) -> np.ndarray:
     return x.astype(np.int64)
 
 
-def global_batch(step: int, batch: int, blocks: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+class Sizes:
+    """How many blocks each epoch has, where epochs differ: a table of where they begin that grows on demand.
+
+    count: numbers of epochs (E,) -> how many blocks they have (E,); some epoch has a block again and again.
+    """
+
+    def __init__(self, count: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._count = count
+        self._begins = np.zeros(1, dtype=np.int64)  # of the epochs known so far, and of the next one
+
+    def _extend(self) -> None:
+        known = len(self._begins) - 1
+        ends = np.cumsum(self._count(np.arange(known, known + min(max(known, 64), 1 << 16))))
+        self._begins = np.concatenate([self._begins, self._begins[-1] + ends])
+
+    def begin(self, epoch: int) -> int:
+        """The position of an epoch's first block in the endless row of blocks."""
+        while len(self._begins) <= epoch:
+            self._extend()
+        return int(self._begins[epoch])
+
+    def __getitem__(self, epoch: int) -> int:
+        """Blocks of one epoch."""
+        return self.begin(epoch + 1) - self.begin(epoch)
+
+    def locate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (B,) in the endless row -> (epochs, places in them), both (B,) int64."""
+        while self._begins[-1] <= positions.max():
+            self._extend()
+        epochs = np.searchsorted(self._begins, positions, side="right") - 1
+        return epochs, positions - self._begins[epochs]
+
+
+def mean_size(sizes: int | Sizes, epochs: float) -> float:
+    """Mean number of blocks of the first `epochs` epochs, a part of one counting as that part of it.
+
+    At least one block in all; the mean of the first 100,000 epochs stands for more.
+    """
+    if isinstance(sizes, int):
+        return sizes
+    epochs = min(epochs, 100_000.0)
+    whole = int(epochs)
+    return max(1.0, sizes.begin(whole) + (epochs - whole) * sizes[whole]) / epochs
+
+
+def global_batch(step: int, batch: int, sizes: int | Sizes, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The global batch of one step (0-based): (epochs, block ids), both (batch,) int64.
 
-    Positions run on over the epochs' ends, so no block is dropped and none is seen twice in an epoch.
+    sizes: how many blocks an epoch has. Positions run on over the epochs' ends, so no block is dropped and
+    none is seen twice in an epoch.
     """
     positions = np.arange(step * batch, (step + 1) * batch, dtype=np.int64)
-    epochs, places = np.divmod(positions, blocks)
+    if isinstance(sizes, int):
+        epochs, places = np.divmod(positions, sizes)
+    else:
+        epochs, places = sizes.locate(positions)
     ids = np.empty(batch, dtype=np.int64)
-    for epoch in np.unique(epochs):
+    for epoch in np.unique(epochs).tolist():
         chosen = epochs == epoch
-        ids[chosen] = permute(places[chosen], blocks, key(seed, "order", int(epoch)))
+        size = sizes if isinstance(sizes, int) else sizes[epoch]
+        ids[chosen] = permute(places[chosen], size, key(seed, "order", epoch))
     return epochs, ids

@@ -208,7 +208,7 @@ def _write_parts(
             done[part.number] = files.publish(work / part_folder(part), "shard", write).meta
         return
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=work) as place:
-        jobs = []
+        jobs: list[dict[str, Any]] = []
         for part in todo:
             documents = kept(part)
             for number in range(slices):

@@ -21,7 +21,7 @@ from tane import signals
 from tane.errors import DivergedError, Stopped
 from tane.model.loss import Loss
 from tane.optim.groups import OptimSettings
-from tane.tokens.blocks import Blocks
+from tane.tokens.blocks import Blocks, MixedBlocks
 from tane.tokens.order import global_batch, key
 from tane.training import checkpoint
 from tane.training.runtime import Runtime
@@ -62,7 +62,7 @@ class Loop:
     optim: OptimSettings
     runtime: Runtime
     vocabulary: Vocabulary
-    train_blocks: Blocks
+    train_blocks: Blocks | MixedBlocks
     valid_blocks: Blocks | None
     parts: checkpoint.Parts
     state: TrainState
@@ -122,14 +122,15 @@ class Loop:
 
     def micro_batches(self, step: int) -> list[Batch]:
         """The global batch of a step, cut into micro-batches; the same blocks however it is cut."""
-        epochs, ids = global_batch(step, self.plan.batch_rows, len(self.train_blocks), self.plan.seed)
-        keys = [key(self.plan.seed, "mask", int(e), int(i)) for e, i in zip(epochs, ids, strict=True)]
-        rows = self.plan.micro_rows
+        epochs, ids = global_batch(step, self.plan.batch_rows, self.train_blocks.sizes, self.plan.seed)
+        places = list(zip(epochs.tolist(), ids.tolist(), strict=True))
+        keys = [key(self.plan.seed, "mask", epoch, i) for epoch, i in places]
+        rows, at = self.plan.micro_rows, self.train_blocks.at
         return [
             self.objective.batch(
-                [self.train_blocks[int(i)] for i in ids[a : a + rows]], keys[a : a + rows], self.vocabulary
+                [at(epoch)[i] for epoch, i in places[a : a + rows]], keys[a : a + rows], self.vocabulary
             )
-            for a in range(0, len(ids), rows)
+            for a in range(0, len(places), rows)
         ]
 
     def _update(self, nats: torch.Tensor, targets: int, scale: float) -> None:
@@ -143,7 +144,7 @@ class Loop:
             return
         if not (loss_finite and norm_finite):
             what = "loss" if not loss_finite else "gradient"
-            _, ids = global_batch(state.step, self.plan.batch_rows, len(self.train_blocks), self.plan.seed)
+            _, ids = global_batch(state.step, self.plan.batch_rows, self.train_blocks.sizes, self.plan.seed)
             raise DivergedError(
                 f"the {what} is not finite at step {state.step + 1} (blocks {ids[:8].tolist()}...); "
                 "nothing was updated, "

@@ -10,7 +10,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from tane.model.attention import keeps_documents_apart
 from tane.model.build import build_model, freeze, hushed, positions
 from tane.optim.groups import OptimSettings
 from tane.settings import Duration
+from tane.tokens.mix import Mix, mixed
+from tane.tokens.order import Sizes, mean_size
 from tane.tokens.shards import Shards
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint, resume, runtime
@@ -55,13 +57,16 @@ def build(sections: Sections, data_dir: Path) -> Built:
     """Model and blocks; raises InputError where the text is too short for one step."""
     vocabulary = vocabulary_of(data_dir / "tokenizer")
     train, valid = Shards(data_dir / "shards", "train"), Shards(data_dir / "shards", "valid")
-    size = sections.objective.block_size
-    if len(train) < size + 1:
+    size, source = sections.objective.block_size, mixed(train, sections.seed)
+    tokens, told = len(train), ""
+    if isinstance(source, Mix):
+        tokens, told = int(source.mean_tokens), " an epoch by its weights"
+    if tokens < size + 1:
         raise InputError(
-            f"the training text gives {len(train):,} tokens, fewer than one block of {size + 1}",
+            f"the training text gives {tokens:,} tokens{told}, fewer than one block of {size + 1}",
             "give more text, or a smaller --objective.block_size",
         )
-    blocks = sections.objective.blocks(train)
+    blocks = sections.objective.blocks(source)
     valid_blocks = sections.objective.blocks(valid) if len(valid) >= 2 else None
     if sections.train.batch_tokens < size:
         raise InputError(
@@ -101,18 +106,24 @@ def batch_rows(sections: Sections) -> int:
 
 def resolve_micro(sections: Sections, device: str) -> int:
     """Tokens of a micro-batch as a concrete value."""
-    size = sections.objective.block_size
-    return size * runtime.choose_micro_rows(
-        sections.train.micro_batch_tokens, device, size, batch_rows(sections)
-    )
+    size, rows = sections.objective.block_size, batch_rows(sections)
+    return size * runtime.choose_micro_rows(sections.train.micro_batch_tokens, device, size, rows)
+
+
+def scale_of(sections: Sections, sizes: int | Sizes) -> dict[str, Any]:
+    """What durations need to become steps; `sizes` are the blocks of the epochs.
+
+    An epoch is the mean of those of the run, so that a run of 2 epochs ends with the last block of epoch 1.
+    """
+    rows, duration = batch_rows(sections), sections.train.duration
+    mean = mean_size(sizes, duration.amount if duration.unit == "epochs" else 1000)
+    return {"tokens_per_step": rows * sections.objective.block_size, "steps_per_epoch": mean / rows}
 
 
 def make_plan(sections: Sections, built: Built) -> Plan:
     """All numbers of the run; durations in minutes must have been resolved."""
-    train, objective = sections.train, sections.objective
-    rows = batch_rows(sections)
-    per_step, per_epoch = rows * objective.block_size, len(built.train_blocks) / rows
-    scale = {"tokens_per_step": per_step, "steps_per_epoch": per_epoch}
+    train, size = sections.train, sections.objective.block_size
+    rows, scale = batch_rows(sections), scale_of(sections, built.train_blocks.sizes)
     total = train.duration.steps(**scale)
     warmup, decay = sections.optim.schedule.lengths(total, **scale)
 
@@ -127,17 +138,15 @@ def make_plan(sections: Sections, built: Built) -> Plan:
     if built.valid_blocks is not None and built.valid_shards is not None:
         counts = built.valid_shards.meta["splits"]["valid"]
         ratio = counts["characters"] / max(1, counts["tokens"] - 1)
-        cap = train.eval_tokens if train.eval_tokens else len(built.valid_blocks) * objective.block_size
-        valid_rows = min(len(built.valid_blocks), max(1, cap // objective.block_size))
+        cap = train.eval_tokens if train.eval_tokens else len(built.valid_blocks) * size
+        valid_rows = min(len(built.valid_blocks), max(1, cap // size))
     return Plan(
         seed=sections.seed,
         total=total,
         batch_rows=rows,
         warmup=warmup,
         decay=decay,
-        micro_rows=runtime.choose_micro_rows(
-            train.micro_batch_tokens, train.device, objective.block_size, rows
-        ),
+        micro_rows=runtime.choose_micro_rows(train.micro_batch_tokens, train.device, size, rows),
         eval_every=every(train.eval_every),
         keep=train.keep,
         save_steps=None if save_every.unit == "minutes" else save_every.steps(**scale),
@@ -205,8 +214,8 @@ def fit(
         )  # fmt: skip
         progress.say(
             f"{parameters:,} parameters, {plan.total:,} steps of "
-            f"{plan.batch_rows * sections.objective.block_size:,} "
-            f"tokens, {machine.precision} on {machine.device}"
+            f"{plan.batch_rows * sections.objective.block_size:,} tokens, "
+            f"{machine.precision} on {machine.device}"
             + (f", going on at step {state.step}" if state.step else "")
         )
         loop = _loop(sections, built, plan, machine, parts, run_dir, state, tracker)
@@ -223,15 +232,9 @@ def fit(
 
 
 def _loop(
-    sections: Sections,
-    built: Built,
-    plan: Plan,
-    machine: runtime.Runtime,
-    parts: checkpoint.Parts,
-    run_dir: Path,
-    state: TrainState,
-    tracker: Tracker,
-) -> Loop:
+    sections: Sections, built: Built, plan: Plan, machine: runtime.Runtime, parts: checkpoint.Parts,
+    run_dir: Path, state: TrainState, tracker: Tracker,
+) -> Loop:  # fmt: skip
     return Loop(
         plan, run_dir, parts.model, sections.objective, sections.optim, machine, built.vocabulary,
         built.train_blocks, built.valid_blocks, parts, state, tracker,
@@ -250,15 +253,9 @@ def _say_eval(plan: Plan) -> Any:
 
 
 def _restore(
-    run_dir: Path,
-    parts: checkpoint.Parts,
-    plan: Plan,
-    old: Plan | None,
-    optim: OptimSettings,
-    *,
-    full: bool,
-    strict: bool,
-) -> tuple[TrainState, int | None]:
+    run_dir: Path, parts: checkpoint.Parts, plan: Plan, old: Plan | None, optim: OptimSettings,
+    *, full: bool, strict: bool,
+) -> tuple[TrainState, int | None]:  # fmt: skip
     """Load the newest checkpoint from which the run may go on: (state, its step), or (a new one, None)."""
     steps = checkpoint.steps_in(run_dir)
     if not steps:
@@ -278,9 +275,8 @@ def _restore(
     if step is None:
         raise IntegrityError(f"{run_dir} has no checkpoint that is intact", "start anew with --fresh")
     state = checkpoint.load(run_dir, step, parts)
-    if (
-        state.best_step is not None and state.best_step not in steps
-    ):  # it made way for a better one of the old length
+    # it made way for a better one of the old length
+    if state.best_step is not None and state.best_step not in steps:
         state.best_step = state.best_loss = None
     if old is not None and old.total != plan.total:
         state.finished = state.step >= plan.total
@@ -332,10 +328,7 @@ def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tupl
     with machine.active(), hushed():
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
-        probe = Sections(
-            sections.seed, sections.model, sections.objective, sections.optim,
-            train.model_copy(update={"duration": Duration(1000, "steps")}),
-        )  # fmt: skip
+        probe = replace(sections, train=train.model_copy(update={"duration": Duration(1000, "steps")}))
         plan = make_plan(probe, built)
         parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", 0, {})
         loop = _loop(sections, built, plan, machine, parts, data_dir, TrainState(), Untold())

@@ -15,6 +15,7 @@ from tane.model.build import build_config, build_model
 from tane.recipe import Recipe
 from tane.settings import Duration
 from tane.text.corpus import fingerprint, input_state
+from tane.tokens.mix import Mix, mixed
 from tane.tokens.shards import Shards
 from tane.training import run, runtime
 from tane.types import Result, Vocabulary
@@ -26,17 +27,17 @@ BYTES_PER_TOKEN = 5.2
 def plan(recipe: Recipe) -> Result:
     """Parameters, steps, tokens, disk and memory of a recipe: `metrics`."""
     train, objective = recipe.train, recipe.objective
-    tokens, valid, pieces, known = _tokens(recipe)
+    tokens, valid, pieces, known, sizes = _tokens(recipe)
     rows = run.batch_rows(recipe.sections())
     if rows < 1:
         raise InputError(
             f"train.batch_tokens is {train.batch_tokens}, less than one block of {objective.block_size}"
         )
-    blocks = max(1, -(-(tokens - 1) // objective.block_size))
+    scale = run.scale_of(recipe.sections(), sizes)
+    blocks = max(1, round(scale["steps_per_epoch"] * rows))
     device = runtime.choose_device(train.device)
     micro = runtime.choose_micro_rows(train.micro_batch_tokens, device, objective.block_size, rows)
     parameters, trained, kept = _parameters(recipe, Vocabulary(pieces, 1, 0))
-    scale = {"tokens_per_step": rows * objective.block_size, "steps_per_epoch": blocks / rows}
     minutes = train.duration.unit == "minutes"
     steps = None if minutes else train.duration.steps(**scale)
     checkpoint = 4 * (parameters + kept)  # all fp32
@@ -51,11 +52,11 @@ def plan(recipe: Recipe) -> Result:
         "tokens_per_step": rows * objective.block_size,
         "micro_batches_per_step": -(-rows // micro),
         "steps": steps,
-        "steps_per_epoch": round(blocks / rows, 2),
-        "epochs": None if steps is None else round(steps * rows / blocks, 2),
+        "steps_per_epoch": round(scale["steps_per_epoch"], 2),
+        "epochs": None if steps is None else round(steps / scale["steps_per_epoch"], 2),
         "flops": None if steps is None else 6 * trained * steps * rows * objective.block_size,
         "checkpoint_bytes": checkpoint,
-        "disk_bytes": checkpoint * (train.keep + 2) + tokens * 2,
+        "disk_bytes": checkpoint * (train.keep + 2) + _stored(recipe, tokens) * 2,
         "state_memory_bytes": 4 * (parameters + trained + kept),  # weights, gradients, optimizer
         "device": device,
     }
@@ -79,9 +80,9 @@ def plan(recipe: Recipe) -> Result:
     return Result(str(recipe.run_path), values)
 
 
-def _tokens(recipe: Recipe) -> tuple[int, int, int, bool]:
-    """(training tokens, validation tokens, pieces, whether they are counted)."""
-    folder = recipe.data_path
+def _tokens(recipe: Recipe) -> tuple[int, int, int, bool, Any]:
+    """(training tokens of an epoch, validation tokens, pieces, whether they are counted, blocks by epoch)."""
+    folder, block_size = recipe.data_path, recipe.objective.block_size
     try:
         corpus = files.Manifest.read(folder / "corpus", "corpus").meta
         if recipe.corpus.inputs:
@@ -89,14 +90,27 @@ def _tokens(recipe: Recipe) -> tuple[int, int, int, bool]:
             if now != corpus["fingerprint"]:
                 raise IntegrityError(f"{folder} was prepared from other text")
         pieces = files.Manifest.read(folder / "tokenizer", "tokenizer").meta["pieces"]
-        return len(Shards(folder / "shards", "train")), len(Shards(folder / "shards", "valid")), pieces, True
+        source = mixed(Shards(folder / "shards", "train"), recipe.seed)
+        tokens = int(source.mean_tokens) if isinstance(source, Mix) else len(source)
+        sizes = recipe.objective.blocks(source).sizes
+        return tokens, len(Shards(folder / "shards", "valid")), pieces, True, sizes
     except IntegrityError:
-        size = sum(
-            s["bytes"] * (3 if s["path"].endswith((".gz", ".zst")) else 1) for s in input_state(recipe.corpus)
-        )
-        tokens = int(size / BYTES_PER_TOKEN)
-        valid = int(tokens * recipe.corpus.valid_fraction)
-        return tokens - valid, valid, recipe.tokenizer.vocab_size, False
+        state = input_state(recipe.corpus)
+        share = recipe.corpus.valid_fraction
+        sizes_of = [s["bytes"] * (3 if s["path"].endswith((".gz", ".zst")) else 1) for s in state]
+        weighted = sum(size * s["weight"] for size, s in zip(sizes_of, state, strict=True))
+        tokens = int(weighted * (1 - share) / BYTES_PER_TOKEN)
+        valid = int(sum(sizes_of) * share / BYTES_PER_TOKEN)
+        blocks = max(1, -(-(tokens - 1) // block_size))
+        return tokens, valid, recipe.tokenizer.vocab_size, False, blocks
+
+
+def _stored(recipe: Recipe, tokens: int) -> int:
+    """Training tokens on the disk, where each document stands once whatever its weight."""
+    try:
+        return len(Shards(recipe.data_path / "shards", "train"))
+    except IntegrityError:
+        return tokens
 
 
 def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int, int]:
