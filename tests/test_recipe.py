@@ -357,6 +357,7 @@ OTHER: dict[str, Any] = {
     "corpus.max_document_chars": 77,
     "corpus.on_bad": "skip",
     "tokenizer.kind": "bpe",
+    "tokenizer.dictionary": "unidic-lite",
     "tokenizer.vocab_size": 999,
     "tokenizer.path": "x",
     "tokenizer.coverage": 0.99,

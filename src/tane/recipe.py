@@ -180,10 +180,11 @@ def prepare(
     if part is not None:
         if rebuild or join:
             raise InputError("--part makes one part alone", "use --rebuild and --join without it")
-        return share(recipe.corpus, taken, folder, *_part(part))
+        return share(recipe.corpus, taken, folder, recipe.objective.specials, *_part(part))
     only = join and (rebuild or not (folder / "corpus").exists())
     until = "tokenizer" if only else "shards"
-    result = prepare_data(recipe.corpus, taken, folder, rebuild=rebuild, full=full, until=until)
+    specials = recipe.objective.specials
+    result = prepare_data(recipe.corpus, taken, folder, specials, rebuild=rebuild, full=full, until=until)
     if only:
         progress.say("corpus and tokenizer are there; next: --part i/n again, or no --part to finish here")
     return result
@@ -206,15 +207,17 @@ def _tokenizer_settings(recipe: Recipe) -> TokenizerSettings:
 def train_tokenizer(recipe: Recipe, *, out: str | Path | None = None, rebuild: bool = False) -> Result:
     """Train (or take) the recipe's tokenizer alone: in `data_dir`, or with `out` as that folder, which must
     not exist yet; then nothing else is left."""
-    taken = _tokenizer_settings(recipe)
+    taken, specials = _tokenizer_settings(recipe), recipe.objective.specials
     if out is None:
-        return prepare_data(recipe.corpus, taken, recipe.data_path, rebuild=rebuild, until="tokenizer")
+        return prepare_data(
+            recipe.corpus, taken, recipe.data_path, specials, rebuild=rebuild, until="tokenizer"
+        )
     target = Path(out)
     if target.exists():
         raise InputError(f"{target} exists already", "choose another --out, or delete it")
     files.make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=target.parent) as place:
-        result = prepare_data(recipe.corpus, taken, Path(place), until="tokenizer")
+        result = prepare_data(recipe.corpus, taken, Path(place), specials, until="tokenizer")
         shutil.move(Path(place) / "tokenizer", target)
     return Result(str(target), {**result.metrics, "data": None}, result.fingerprint)
 

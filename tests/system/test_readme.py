@@ -2,6 +2,7 @@
 
 import fnmatch
 import importlib.util
+import json
 import re
 import shlex
 import tomllib
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import zstandard
+from openpyxl import Workbook
 
 from tane import cli, errors
 from tane.recipe import Recipe, options
@@ -108,7 +111,7 @@ def check_target(line: str) -> bool:
 
 
 def test_inline_commands_exist() -> None:
-    verbs = set(cli.VERBS)
+    verbs = {word for name in cli.VERBS for word in (name, name.split()[0])}
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         for verb in re.findall(r"`tane (\w+)", text):
@@ -162,6 +165,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Pa
     for name, first, last in ("texts/a.txt", 0, 250), ("texts/b.txt", 250, 400), ("new.txt", 400, 430):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("\n\n".join(stories[first:last]), encoding="utf-8")
+    book = Workbook()
+    sheet = book.create_sheet("文")
+    for row in [["番号", "やさしい日本語"], *enumerate(stories[800:900])]:
+        sheet.append(row)
+    book.save(folder / "sentences.xlsx")
+    pairs = zip(stories[900:950], stories[950:1000], strict=True)
+    rows = [json.dumps({"question": q, "answer": a}, ensure_ascii=False) + "\n" for q, a in pairs]
+    (folder / "talks.jsonl.zst").write_bytes(zstandard.compress("".join(rows).encode()))
     story = AOZORA.replace("BODY", "\n　".join(stories[500:700])).replace("\n", "\r\n")
     (folder / "aozora").mkdir()
     (folder / "aozora" / "story.txt").write_bytes(story.encode("cp932"))
@@ -191,7 +202,8 @@ def test_commands_and_snippets_work_in_their_order(
                     run_command(line, where, capsys)
                 ran += lines
     assert all(fnmatch.filter(ran, pattern) for pattern in APPENDED)
-    assert {line.split()[1] for line in ran} >= set(cli.VERBS) - {"demo"}  # test_demo.py runs the demo
+    names = {" ".join(line.split()[1:3]) for line in ran} | {line.split()[1] for line in ran}
+    assert names >= set(cli.VERBS) - {"demo"}  # test_demo.py runs the demo
     corpus = Corpus.open(Recipe.load("aozora.yaml").data_path / "corpus")
     kept = "".join(text for split in ("train", "valid") for text in corpus.texts(split))
     assert "山に桜が咲いた" in kept and "《" not in kept and "底本" not in kept

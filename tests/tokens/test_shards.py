@@ -22,9 +22,9 @@ from tane.errors import InputError, IntegrityError, Stopped
 from tane.text import parts
 from tane.text.corpus import Corpus, CorpusSettings, Part, build_corpus
 from tane.tokens import tokenise
+from tane.tokens.encoder import Encoder
 from tane.tokens.shards import Shards, read_index, token_dtype, write_index
 from tane.tokens.tokenise import describe, write_shards
-from tane.tokens.tokenizer import Encoder
 
 FINGERPRINT = "0123456789abcdef" * 4
 
@@ -288,7 +288,7 @@ from pathlib import Path
 from tane import files
 from tane.text.corpus import Corpus
 from tane.tokens.tokenise import write_shards
-from tane.tokens.tokenizer import Encoder
+from tane.tokens.encoder import Encoder
 real, count = files.failpoint, 0
 def failpoint(name):  # at the chosen one of the publishes, not at the first
     global count

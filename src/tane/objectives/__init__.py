@@ -4,6 +4,7 @@ An objective is a frozen settings class with the block size and these members; t
 it:
 
     auto_model                       name of the transformers class that has the right head
+    specials                         the special tokens of a tokenizer that is trained for it
     blocks(tokens) -> Blocks | MixedBlocks
                                      how a token stream, or a mix of inputs by weight, becomes examples
     batch(blocks, keys, vocabulary) -> Batch

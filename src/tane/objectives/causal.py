@@ -15,6 +15,7 @@ import torch
 from tane.settings import Settings, option
 from tane.tokens.blocks import Blocks, MixedBlocks
 from tane.tokens.mix import Mix, TokenStream
+from tane.tokens.specials import CAUSAL, Specials
 from tane.types import IGNORE, Batch, Block, Vocabulary
 
 
@@ -22,6 +23,7 @@ class Causal(Settings):
     """Settings of causal language modelling, and how its batches are made."""
 
     auto_model: ClassVar[str] = "AutoModelForCausalLM"
+    specials: ClassVar[Specials] = CAUSAL
 
     name: Literal["causal"] = option("causal", "the objective: predict each token from those before it")
     block_size: int = option(256, "positions T of a block", ge=2, le=1_000_000)

@@ -245,7 +245,7 @@ def _files(wanted: InputSettings) -> Iterator[_Found]:
         for number, file in enumerate(saved.from_hub(text.removeprefix(HUB), wanted.split)):
             yield _Found(file, f"{text}#{number}", False)
     elif text.startswith(("http://", "https://")):
-        yield _Found(web.fetch(text, sha256=wanted.sha256), text, True)
+        yield _Found(web.fetch(text, sha256=wanted.sha256), web.masked(text), True)
     elif path.is_dir() and saved.is_dataset(path):
         yield from (_Found(p, shown(p), False) for p in saved.arrow_files(path, wanted.split))
     elif path.is_dir():

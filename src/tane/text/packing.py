@@ -7,7 +7,7 @@ a file that unpacks to far more than text could. Output comes in pieces that sta
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tane.errors import InputError
@@ -16,8 +16,8 @@ FREE_OUTPUT = 64 << 20  # an unpacked size that is never suspicious
 MAX_RATIO = 100  # beyond FREE_OUTPUT: unpacked bytes per packed byte (text reaches about 10, a bomb 1,000)
 MAX_OUTPUT = 1 << 40  # bytes that one packed file may hold
 MAX_WINDOW = 1 << 27  # bytes of memory that a zstd frame may ask for (zstd --long=27)
-PIECE = 1 << 20  # bytes of output at most, for gzip
-SIP = 2048  # bytes fed to zstd at a time: a block of 4 bytes may stand for 128 KiB, so this gives 64 MiB
+SIP = 512  # bytes unpacked at a time: 4 bytes of zstd may stand for 128 KiB, so at most 16 MiB come of them
+PIECE = 1 << 18  # bytes of output that are gathered before they are handed on
 
 
 class Packing(NamedTuple):
@@ -33,15 +33,20 @@ SKIPPABLE = tuple(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16))  # RFC
 GZIP = Packing(".gz", "gzip", (b"\x1f\x8b",), "gzip -t")
 ZSTD = Packing(".zst", "zstd", (b"\x28\xb5\x2f\xfd", *SKIPPABLE), "zstd -t")
 PACKINGS = {packing.suffix: packing for packing in (GZIP, ZSTD)}
+REMEDIES = {  # part of what zstd says -> what to do about a file that is not damaged
+    "too much memory": "unpack it yourself, and name the unpacked file: zstd -d --long=31 FILE",
+    "Dictionary mismatch": "unpack it yourself with its dictionary (zstd -d -D), and name the unpacked file",
+}
 
 
 def unpack(name: str, packing: Packing, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The unpacked bytes of a file whose packed bytes come in `pieces`. Raises InputError, as told above."""
-    stored = done = 0
+    begin = _gzip if packing is GZIP else _zstd()
     unpacker: Any = None
-    for piece in pieces:
-        stored += len(piece)
-        data = piece
+    stored = done = size = 0
+    held: list[bytes] = []
+    for data in _sips(pieces):
+        stored += len(data)
         while data:
             if unpacker is None or unpacker.eof:  # the start, or between members
                 if unpacker is not None and packing is GZIP:
@@ -49,41 +54,45 @@ def unpack(name: str, packing: Packing, pieces: Iterator[bytes]) -> Iterator[byt
                     if not data:
                         break
                 _require_start(name, packing, data, stored - len(data), unpacker is None)
-                unpacker = _unpacker(packing)
+                unpacker = begin()
             try:
-                out, data = _step(packing, unpacker, data)
+                out = unpacker.decompress(data)
             except Exception as error:  # zlib.error or ZstdError
                 if not _is_damage(error):
                     raise
                 raise _damaged(name, packing, stored, str(error)) from None
+            data = unpacker.unused_data if unpacker.eof else b""
             done += len(out)
             if done > MAX_OUTPUT or (done > FREE_OUTPUT and done > MAX_RATIO * stored):
                 raise InputError(
                     f"{name} unpacks to more than {done:,} bytes from {stored:,}, "
-                    f"over {done // max(stored, 1)} times its size: a decompression bomb?",
+                    f"over {done // stored} times its size: a decompression bomb?",
                     "unpack it yourself if you trust it, and name the unpacked file",
                 )
             if out:
-                yield out
+                held.append(out)
+                size += len(out)
+            if size >= PIECE:
+                yield b"".join(held)
+                held, size = [], 0
     if unpacker is None or not unpacker.eof:
         raise _damaged(name, packing, stored, "it ends before the end of its data")
+    if size:
+        yield b"".join(held)
 
 
-def _unpacker(packing: Packing) -> Any:
-    if packing is GZIP:
-        return zlib.decompressobj(31)  # 31: a gzip header and its checksum are required
+def _sips(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    return (piece[at : at + SIP] for piece in pieces for at in range(0, len(piece), SIP))
+
+
+def _gzip() -> Any:
+    return zlib.decompressobj(31)  # 31: a gzip header and its checksum are required
+
+
+def _zstd() -> Callable[[], Any]:
     import zstandard
 
-    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
-
-
-def _step(packing: Packing, unpacker: Any, data: bytes) -> tuple[bytes, bytes]:
-    """(some output, what of the input is left)."""
-    if packing is GZIP:
-        out = unpacker.decompress(data, PIECE)
-        return out, unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-    out = unpacker.decompress(data[:SIP])
-    return out, (unpacker.unused_data if unpacker.eof else b"") + data[SIP:]
+    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj
 
 
 def _is_damage(error: Exception) -> bool:
@@ -107,10 +116,18 @@ def _require_start(name: str, packing: Packing, data: bytes, at: int, first: boo
 
 
 def _damaged(name: str, packing: Packing, stored: int, reason: str) -> InputError:
-    reason = reason.removeprefix("Error -3 while decompressing data: ").removeprefix(
-        "zstd decompressor error: "
-    )
+    for part, remedy in REMEDIES.items():
+        if part in reason:
+            return InputError(
+                f"{name}: this {packing.name} file cannot be unpacked here: {_short(reason)}", remedy
+            )
     return InputError(
-        f"{name}: damaged {packing.name} file near byte {stored:,}: {reason}",
+        f"{name}: damaged {packing.name} file near byte {stored:,}: {_short(reason)}",
         f"fetch it again; test it with: {packing.test}",
+    )
+
+
+def _short(reason: str) -> str:
+    return reason.removeprefix("Error -3 while decompressing data: ").removeprefix(
+        "zstd decompressor error: "
     )

@@ -21,12 +21,11 @@ from typing import BinaryIO, cast
 
 from tane import signals
 from tane.errors import InputError
-from tane.text.packing import PACKINGS, Packing, unpack
+from tane.files import writing
+from tane.text.packing import PACKINGS, ZSTD, Packing, unpack
 
 CHUNK = 1 << 20  # bytes read at a time
-HELD = (
-    32 << 20
-)  # unpacked bytes of a file that must be seekable which stay in memory; more go to a nameless file
+HELD = 32 << 20  # unpacked bytes of a seekable file that stay in memory; more go to a nameless file
 
 MAGIC = (  # first bytes of files that are no text -> what they are, and what to do
     (b"\x1f\x8b", "a gzip file", "end its name in .gz (such as .txt.gz)"),
@@ -35,13 +34,14 @@ MAGIC = (  # first bytes of files that are no text -> what they are, and what to
     (b"GIF8", "a GIF picture", "leave it out"),
     (b"%PDF-", "a PDF file", "turn it into text first (pdftotext)"),
     (b"PK\x03\x04", "a zip file (or xlsx, docx, epub)", "end the name of a workbook in .xlsx; unpack others"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "end its name in .zst (such as .txt.zst)"),
+    *((magic, "a zstd file", "end its name in .zst (such as .txt.zst)") for magic in ZSTD.magic),
     (b"\xfd7zXZ\x00", "an xz file", "unpack it first (xz -d)"),
     (b"BZh9", "a bzip2 file", "unpack it first (bunzip2)"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip file", "unpack it first"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.doc, .xls)", "save it as text"),
     (b"SQLite format 3\x00", "an SQLite data base", "export its text first"),
     (b"PAR1", "a Parquet file", "end its name in .parquet"),
+    (b"ARROW1\0\0", "an Arrow file", "end its name in .arrow"),
     (b"\x7fELF", "a program", "leave it out"),
     (b"{\\rtf", "an RTF file", "save it as text"),
 )
@@ -112,27 +112,42 @@ class Raw:
         first = next(pieces, b"")
         for magic, what, remedy in MAGIC:
             if first.startswith(magic):
-                raise InputError(f"{self.name} {'holds' if self.packing else 'is'} {what}, not text", remedy)
+                raise self._no_text(what, remedy)
+        if first.startswith(b"ustar", 257):
+            raise self._no_text("a tar archive", "unpack it first (tar -xf), and name its folder")
         if first:
             yield first
         yield from pieces
 
+    def _no_text(self, what: str, remedy: str) -> InputError:
+        return InputError(f"{self.name} {'holds' if self.packing else 'is'} {what}, not text", remedy)
+
     @contextlib.contextmanager
     def seekable(self) -> Iterator[BinaryIO]:
-        """The unpacked file, open for reading and seeking, already hashed (for formats with an index)."""
+        """The unpacked file, open for reading and seeking, already hashed (for formats with an index).
+
+        Raises ResourceError where the temporary file of a large packed one finds no room, and InputError
+        when a plain file changes after it was hashed.
+        """
         if self.packing:
             with tempfile.SpooledTemporaryFile(HELD) as held:
                 for piece in self._unpacked():
-                    held.write(piece)
+                    with writing(Path(tempfile.gettempdir())):
+                        held.write(piece)
                 held.seek(0)
                 yield cast(BinaryIO, held)
             return
         with self._open() as file:
+            before = os.fstat(file.fileno())
             for _ in self._read(file):
                 pass
             file.seek(0)
-            with io.BufferedReader(file) as buffered:
+            handle = os.dup(file.fileno())  # so that a reader which closes its file does not close ours
+            with io.BufferedReader(io.FileIO(handle)) as buffered:
                 yield buffered
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InputError(f"{self.name} changed while it was read", "read it again when it is at rest")
 
     def finish(self) -> None:
         """Read the whole file for its hash alone."""

@@ -20,7 +20,8 @@ from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.text import corpus as text
 from tane.tokens import tokenise, tokenizer
-from tane.tokens.tokenizer import Encoder
+from tane.tokens.encoder import Encoder
+from tane.tokens.specials import CAUSAL, Specials
 from tane.types import Result
 
 REBUILD = "run the same command with --rebuild to make the data anew"
@@ -31,6 +32,7 @@ def prepare_data(
     corpus_settings: text.CorpusSettings,
     settings: tokenizer.TokenizerSettings,
     folder: Path,
+    specials: Specials = CAUSAL,
     *,
     rebuild: bool = False,
     full: bool = True,
@@ -39,7 +41,7 @@ def prepare_data(
     """Make what is missing in `folder`; the result's fingerprint is that of the last stage.
 
     A complete folder is only read, so several runs may start from it at once, also from a read-only one.
-    until: the last stage to make, tokenizer or shards.
+    specials: those of a tokenizer that is trained. until: the last stage to make, tokenizer or shards.
     """
     complete = not rebuild and all((folder / stage).exists() for stage in STAGES)
     with signals.caught(), contextlib.nullcontext() if complete else files.locked(folder):
@@ -47,7 +49,7 @@ def prepare_data(
             files.sweep(folder)
             files.sweep(folder / text.PIECES)
         corpus = _corpus(corpus_settings, folder / "corpus", rebuild)
-        ours = _tokenizer(settings, corpus, folder / "tokenizer", rebuild, full)
+        ours = _tokenizer(settings, corpus, folder / "tokenizer", specials, rebuild, full)
         meta: dict[str, Any] = {"data": str(folder), "ledger": corpus.manifest.meta["ledger"]}
         meta["pieces"] = ours.meta["pieces"]
         if until == "tokenizer":
@@ -66,6 +68,7 @@ def share(
     corpus_settings: text.CorpusSettings,
     settings: tokenizer.TokenizerSettings,
     folder: Path,
+    specials: Specials,
     part: int,
     parts: int,
 ) -> Result:
@@ -85,7 +88,7 @@ def share(
             )
         else:
             corpus = _corpus(corpus_settings, folder / "corpus", False)
-            ours = _tokenizer(settings, corpus, folder / "tokenizer", False, True)
+            ours = _tokenizer(settings, corpus, folder / "tokenizer", specials, False, True)
             wanted = _tokens_fingerprint(corpus, ours)
             tokenise.write_share(
                 corpus, Encoder(folder / "tokenizer"), folder / "shards", wanted, part, parts
@@ -102,16 +105,17 @@ def _tokens_fingerprint(corpus: text.Corpus, ours: files.Manifest) -> str:
 
 
 def _tokenizer(
-    settings: tokenizer.TokenizerSettings, corpus: text.Corpus, target: Path, rebuild: bool, full: bool
-) -> files.Manifest:
+    settings: tokenizer.TokenizerSettings, corpus: text.Corpus, target: Path, specials: Specials,
+    rebuild: bool, full: bool,
+) -> files.Manifest:  # fmt: skip
     if settings.path is not None:
         wanted = files.digest(["taken", tokenizer.source_fingerprint(settings.path)])
     else:
         kept = settings.model_dump(exclude={"ram", "path"})
-        wanted = files.digest([kept, corpus.manifest.fingerprint])
+        wanted = files.digest([kept, list(specials), corpus.manifest.fingerprint])
     return _stage(
         target, wanted, settings.model_dump(exclude={"ram"}), rebuild, full,
-        lambda: tokenizer.prepare_tokenizer(settings, corpus, target, wanted),
+        lambda: tokenizer.prepare_tokenizer(settings, corpus, target, wanted, specials),
     )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from tane import files, progress, signals, workers
 from tane.errors import InputError, IntegrityError, Interrupted, Stopped
 from tane.text.corpus import Corpus, Part
+from tane.tokens.encoder import Encoder
 from tane.tokens.shards import SPLITS, token_dtype, write_index
-from tane.tokens.tokenizer import Encoder
 
 VERSION = 1  # of what is written for the same corpus and tokenizer
 COUNTS = ("documents", "tokens", "characters", "unknown", "checked", "changed_by_round_trip")
@@ -196,7 +196,7 @@ def _write_parts(
     A tokenizer that uses all cores by itself does so here; for others processes share each part.
     """
     total = sum(part.counts["characters"] for part in todo)
-    slices = 1 if getattr(encoder, "parallel", True) or total < ALONE else workers.cores()
+    slices = 1 if encoder.parallel or total < ALONE else workers.cores()
     if slices == 1:
         for part in todo:
 

@@ -22,7 +22,7 @@ from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.loss import Loss
 from tane.settings import build
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
-from tane.tokens.tokenizer import Encoder
+from tane.tokens.encoder import Encoder
 from tane.training.resume import RESOLVED, run_of
 from tane.training.runtime import Runtime, choose_device
 from tane.types import IGNORE, Batch, Result

@@ -19,8 +19,8 @@ from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import find_model, hushed, open_model
 from tane.text.corpus import Corpus
+from tane.tokens.encoder import Encoder
 from tane.tokens.shards import SPLITS, Shards
-from tane.tokens.tokenizer import Encoder
 from tane.training import checkpoint
 from tane.training.resume import RESOLVED, run_of
 from tane.training.tracker import LOG, read_metrics

@@ -15,8 +15,8 @@ import torch
 from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
+from tane.tokens.encoder import Encoder
 from tane.tokens.order import key
-from tane.tokens.tokenizer import Encoder
 from tane.training.runtime import choose_device
 from tane.types import Result
 
