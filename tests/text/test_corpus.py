@@ -267,6 +267,9 @@ def test_valid_inputs_are_never_trained_on(tmp_path: Path) -> None:
 def test_exact_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "同じ文。\n同じ文。\nＡ。\nA。\n別の文。\n")
     corpus = make(tmp_path, inputs=path, unit="line", valid_fraction=0)
+    assert list(corpus.texts("train")) == ["同じ文。", "A。", "A。", "別の文。"]
+    assert corpus.meta["ledger"]["dropped"]["duplicate"] == {"characters": 4, "documents": 1}
+    corpus = make(tmp_path, inputs=path, unit="line", valid_fraction=0, dedup="normalized")
     assert list(corpus.texts("train")) == ["同じ文。", "A。", "別の文。"]
     assert corpus.meta["ledger"]["dropped"]["duplicate"] == {"characters": 6, "documents": 2}
     corpus = make(tmp_path, inputs=path, unit="line", valid_fraction=0, dedup="none")

@@ -1,7 +1,7 @@
 """What becomes of each document: training, validation, or dropped as a duplicate; decided on digests alone.
 
 Documents are numbered in the order in which they were read. Of equal ones the first stays. The rule sorts
-digests a range at a time, so memory stays bounded however many documents there are (about 25 bytes for each
+digests a range at a time, so memory stays bounded however many documents there are (about 60 bytes for each
 of at most LIMIT documents, and one byte for every document).
 """
 
@@ -43,7 +43,8 @@ def decide(rows: Sequence[np.ndarray], valid: int, share: float, *, exact: bool,
     """Fill `fates` (D,) uint8 for documents whose rows come piece by piece.
 
     valid: so many documents at the start were given for validation; what equals one of them is not trained
-    on. share: of the others, that for validation, by digest. exact: drop all but the first of equal ones.
+    on. share: of the others, that for validation, by digest. exact: drop all but the first of those whose
+    keys are equal.
     """
     count = sum(map(len, rows))
     fates[:] = Fate.TRAIN
@@ -55,20 +56,25 @@ def decide(rows: Sequence[np.ndarray], valid: int, share: float, *, exact: bool,
         chosen = (high < border) & (np.arange(start, start + len(piece)) >= valid)
         fates[start : start + len(piece)][chosen] = Fate.VALID
         start += len(piece)
-    if not exact and not valid:
-        return
+    for first, last in _ranges(count) if valid else ():
+        ordinals, again, leader = _repeated(rows, ("high", "low"), first, last)
+        fates[ordinals[again & (leader < valid) & (ordinals >= valid)]] = Fate.IN_VALIDATION
+    for first, last in _ranges(count) if exact else ():
+        ordinals, again, _ = _repeated(rows, ("key_high", "key_low"), first, last)
+        copies = ordinals[again]
+        fates[copies[fates[copies] != Fate.IN_VALIDATION]] = Fate.DUPLICATE
+
+
+def _ranges(count: int) -> Iterator[tuple[int, int]]:
+    """Ranges of digests that hold about LIMIT documents each."""
     ranges = max(1, -(-count // LIMIT))
     for number in range(ranges):
-        first, last = number * 2**64 // ranges, (number + 1) * 2**64 // ranges - 1
-        ordinals, again, leader = _repeated(rows, first, last)
-        if not exact:  # validation documents may repeat among themselves
-            again &= (leader < valid) & (ordinals >= valid)
-        leaked = again & (leader < valid) & (ordinals >= valid)
-        fates[ordinals[again]] = Fate.DUPLICATE
-        fates[ordinals[leaked]] = Fate.IN_VALIDATION
+        yield number * 2**64 // ranges, (number + 1) * 2**64 // ranges - 1
 
 
-def _repeated(rows: Sequence[np.ndarray], first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _repeated(
+    rows: Sequence[np.ndarray], fields: tuple[str, str], first: int, last: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of the documents whose digest begins in [first, last]: numbers, whether an equal one came before,
     and the number of the first equal one."""
     found_high: list[np.ndarray] = []
@@ -76,10 +82,10 @@ def _repeated(rows: Sequence[np.ndarray], first: int, last: int) -> tuple[np.nda
     found: list[np.ndarray] = []
     start = 0
     for piece in rows:
-        high: np.ndarray = piece["high"].astype(np.uint64)
+        high: np.ndarray = piece[fields[0]].astype(np.uint64)
         places = np.flatnonzero((high >= np.uint64(first)) & (high <= np.uint64(last)))
         found_high.append(high[places])
-        found_low.append(piece["low"][places].astype(np.uint64))
+        found_low.append(piece[fields[1]][places].astype(np.uint64))
         found.append(places + start)
         start += len(piece)
     high, low, ordinals = np.concatenate(found_high), np.concatenate(found_low), np.concatenate(found)

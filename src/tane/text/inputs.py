@@ -97,9 +97,10 @@ class CorpusSettings(Settings):
         "nfkc", "none, nfc, nfkc, or aozora (Aozora Bunko files: no ruby, notes, header, colophon)"
     )
     filters: FilterSettings = option(FilterSettings(), "documents that are left out, by name and reason")
-    dedup: Literal["exact", "near", "none"] = option(
-        "exact", "exact drops a document whose normalised text came before; near, one much like it too"
-    )
+    dedup: Literal["exact", "normalized", "near", "none"] = option(
+        "exact", "drop a document whose text came before: exact as it was read, normalized as it is kept, "
+        "near also one much like it",
+    )  # fmt: skip
     near_threshold: float = option(
         0.8, "near duplicates: the share of common character sequences from which on", gt=0.3, le=1
     )

@@ -32,7 +32,8 @@ PIECE_BYTES = 32 << 20  # of small files, as they lie on the disk, that share a 
 FRAGMENT = 1 << 20  # characters of one record that a source holds, unless max_document_chars is larger
 DIGEST = 16  # bytes of blake2b that stand for a text: no two share one
 ROWS, SIGNATURES = "rows.bin", "signatures.bin"
-ROW = [("high", ">u8"), ("low", ">u8"), ("characters", "<u4")]  # of rows.bin: the digest and the length
+# of rows.bin: the digest of the document's text, that by which duplicates are found, its length in characters
+ROW = [("high", ">u8"), ("low", ">u8"), ("key_high", ">u8"), ("key_low", ">u8"), ("characters", "<u4")]
 EXAMPLES = 10  # kept of each reason why documents were dropped
 EXCERPT = 200  # characters of an example
 
@@ -154,7 +155,8 @@ class _Reader:
             fragment=max(FRAGMENT, settings.max_document_chars),
         )
         ledger = reading.ledger
-        for name, text, meta in self._documents(item, reading):
+        as_read = settings.dedup == "exact"
+        for name, text, meta, before in self._documents(item, reading):
             ledger.found += 1
             if not text or text.isspace():
                 ledger.drop("empty", len(text))
@@ -166,9 +168,10 @@ class _Reader:
                 continue
             ledger.kept_documents += 1
             ledger.kept_characters += len(text)
-            data = text.encode()
-            digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
-            self.rows.write(digest + len(text).to_bytes(4, "little"))
+            digest = key = hashlib.blake2b(text.encode(), digest_size=DIGEST).digest()
+            if as_read and before is not text:
+                key = hashlib.blake2b(before.encode(), digest_size=DIGEST).digest()
+            self.rows.write(digest + key + len(text).to_bytes(4, "little"))
             if self.signatures is not None:
                 self.signatures.write(near.signature(text).tobytes())
             self.writer.write(name, text, meta)
@@ -178,16 +181,21 @@ class _Reader:
         ledger.check(item.name)
         return {**item.state(raw.bytes, raw.sha256), "found": reading.found, "ledger": ledger.json()}
 
-    def _documents(self, item: Input, reading: Reading) -> Iterator[tuple[str, str, dict[str, Any] | None]]:
-        """(id, normalised text, meta) of each document of a file."""
+    def _documents(
+        self, item: Input, reading: Reading
+    ) -> Iterator[tuple[str, str, dict[str, Any] | None, str]]:
+        """(id, normalised text, meta, text as it was read) of each document of a file.
+
+        As it was read is known of whole records only; for the pieces of a long one it is the normalised text.
+        """
         form, limit = item.normalize, self.settings.max_document_chars
         per_document = form not in normalize.WHOLE_FILE
         changes = self.changes.setdefault(form, Changes(form)) if form in normalize.FORMS else None
         ledger = reading.ledger
         place = number = 0
         for text, position, meta in registry.find(KIND, item.source)().records(reading):
+            before = text
             if per_document:
-                before = text
                 text, parts = normalize.normalize(text, form)
                 if parts:
                     ledger.change.update(parts)
@@ -200,11 +208,8 @@ class _Reader:
             for piece in few:
                 number = number + 1 if position == place else 1
                 place = position
-                yield (
-                    f"{item.name}:{position}" if number == 1 else f"{item.name}:{position}#{number}",
-                    piece,
-                    meta,
-                )
+                again = f"#{number}" if number > 1 else ""
+                yield f"{item.name}:{position}{again}", piece, meta, before if piece is text else piece
 
     def _note(self, reason: str, name: str, text: str) -> None:
         kept = self.examples.setdefault(reason, [])
