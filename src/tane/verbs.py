@@ -80,7 +80,7 @@ def _tokenizer_train(values: Values, overrides: list[str]) -> Any:
 
 
 def _tokenizer_show(values: Values, _: list[str]) -> Any:
-    result = tane.show_tokenizer(values.tokenizer, inputs=values.data or (), **_reading(values))
+    result = tane.show_tokenizer(values.tokenizer, inputs=values.data or (), **_look(values))
     if not values.json:
         from tane.use.tokenizers import report_show
 
@@ -89,12 +89,16 @@ def _tokenizer_show(values: Values, _: list[str]) -> Any:
 
 
 def _tokenizer_compare(values: Values, _: list[str]) -> Any:
-    result = tane.compare_tokenizers(*values.tokenizer, inputs=values.data, **_reading(values))
+    result = tane.compare_tokenizers(*values.tokenizer, inputs=values.data, **_look(values))
     if not values.json:
         from tane.use.tokenizers import report_compare
 
         print(report_compare(result))
     return result
+
+
+def _look(values: Values) -> dict[str, Any]:
+    return {**_reading(values), "head": values.head, "dictionary": values.dictionary}
 
 
 def _reading(values: Values) -> dict[str, Any]:
@@ -202,6 +206,12 @@ READING = (
     flag("--encoding", default="auto", help="of the files; auto finds it"),
 )
 
+LOOK = (
+    flag("--head", type=int, default=3, metavar="N", help="show N sentences as their tokens"),
+    flag("--dictionary", "--tokenizer.dictionary", dest="dictionary",
+         choices=("ipadic", "unidic-lite", "sudachi"), help="whose words a bare vocab.txt takes"),
+)  # fmt: skip
+
 VERBS: dict[str, Verb] = {
     "demo": Verb(
         "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories",
@@ -306,6 +316,7 @@ VERBS: dict[str, Verb] = {
             flag("tokenizer", metavar="TOKENIZER", help="a folder, file or hub id"),
             flag("--data", nargs="+", metavar="FILE", help="files with text to try it on"),
             *READING,
+            *LOOK,
         ),
     ),
     "tokenizer compare": Verb(
@@ -315,6 +326,7 @@ VERBS: dict[str, Verb] = {
             flag("tokenizer", nargs="+", metavar="TOKENIZER", help="folders, files or hub ids"),
             flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
             *READING,
+            *LOOK,
         ),
     ),
     "plan": Verb("derived values of a recipe: parameters, steps, disk; runs nothing", _plan, (), recipe=True),

@@ -124,7 +124,7 @@ def test_a_text_without_a_usable_document_is_an_error_that_counts(tmp_path: Path
 
 
 def test_stopping_leaves_nothing_to_go_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(settings: CorpusSettings, folder: Path) -> None:
+    def stop(settings: CorpusSettings, folder: Path, *, tell: bool) -> None:
         raise Stopped("stopped by SIGTERM: reading is not finished; 2 of 3 parts are kept", "run again")
 
     monkeypatch.setattr(module, "build_corpus", stop)

@@ -32,11 +32,12 @@ PIECES = ".pieces"  # beside the corpus, while it is being made
 ALONE = 16 << 20  # bytes of input that one process reads faster than several would start
 
 
-def build_corpus(settings: CorpusSettings, folder: str | Path) -> Manifest:
+def build_corpus(settings: CorpusSettings, folder: str | Path, *, tell: bool = True) -> Manifest:
     """Read the inputs and publish the corpus in `folder`; an older one there makes way.
 
-    What an interrupted call finished is reused. Raises InputError for unreadable inputs and where no usable
-    document is left, ResourceError where the folder cannot be written.
+    What an interrupted call finished is reused. tell: say what was found and print the ledger. Raises
+    InputError for unreadable inputs and where no usable document is left, ResourceError where the folder
+    cannot be written.
     """
     folder = Path(folder)
     inputs = expand(settings)
@@ -48,7 +49,7 @@ def build_corpus(settings: CorpusSettings, folder: str | Path) -> Manifest:
         raise RuntimeError(f"pieces are missing: {missing[:3]}")
     manifests = [made[piece.name] for piece in planned]
     manifest = files.publish(
-        folder, "corpus", lambda place: Join(settings, work, planned, manifests, place).run()
+        folder, "corpus", lambda place: Join(settings, work, planned, manifests, place).run(tell)
     )
     shutil.rmtree(work, ignore_errors=True)
     return manifest

@@ -50,7 +50,7 @@ class Join:
         self.share = 0.0 if settings.valid_inputs else settings.valid_fraction
         self.cut: dict[str, Any] | None = None
 
-    def run(self) -> dict[str, Any]:
+    def run(self, tell: bool) -> dict[str, Any]:
         """Write the corpus and return the manifest's meta."""
         parts = self._link()
         total = sum(map(len, self.rows))
@@ -70,7 +70,8 @@ class Join:
         written = sum(characters.values()), sum(documents.values())
         if written != (self.ledger.kept_characters, self.ledger.kept_documents):
             raise RuntimeError(f"the splits hold {characters}, the ledger says {self.ledger.json()['kept']}")
-        self._report()
+        if tell:
+            self._report()
         records = [self._short(record) for record in self.records]
         state = [{k: v for k, v in record.items() if k not in ("found", "ledger")} for record in records]
         by = "hash of the text" if self.share else "inputs" if self.settings.valid_inputs else "none"

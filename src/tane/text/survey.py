@@ -71,15 +71,15 @@ def survey(settings: CorpusSettings, *, head: int = 3, examples: int = 10) -> di
 
 
 @contextlib.contextmanager
-def temporary_corpus(settings: CorpusSettings) -> Iterator[Corpus]:
-    """The corpus of the inputs, which is there only while this is open.
+def temporary_corpus(settings: CorpusSettings, *, tell: bool = False) -> Iterator[Corpus]:
+    """The corpus of the inputs, which is there only while this is open; tell: as build_corpus takes it.
 
     Raises what build_corpus raises, but Interrupted for Stopped: nothing is kept to go on from.
     """
     with signals.caught(), tempfile.TemporaryDirectory(prefix="tane-") as temporary:
         folder = Path(temporary) / "corpus"
         try:
-            build_corpus(settings, folder)
+            build_corpus(settings, folder, tell=tell)
         except Stopped as error:
             raise Interrupted(error.message.partition(";")[0]) from None
         yield Corpus.open(folder)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.loss import Loss
 from tane.settings import build
-from tane.text.corpus import Corpus, CorpusSettings, build_corpus
+from tane.text.corpus import CorpusSettings
+from tane.text.survey import temporary_corpus
 from tane.tokens.encoder import Encoder
 from tane.training.resume import RESOLVED, run_of
 from tane.training.runtime import Runtime, choose_device
@@ -45,9 +45,9 @@ def evaluate(
     """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens,
     chars}.
 
-    column, unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to, else the
-    defaults. block_size: positions of context; None takes the model's own. Duplicates in the data are scored,
-    not dropped.
+    column, unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to,
+    else the defaults. block_size: positions of context; None takes the model's own. Duplicates in the data
+    are scored, not dropped.
     """
     folder = find_model(model)
     settings = _text_settings(
@@ -61,9 +61,8 @@ def evaluate(
     length = block_size or longest or 1024
     if longest is not None and length > longest:
         raise InputError(f"block_size is {length}, but the model has {longest} positions")
-    with signals.caught(), hushed(), tempfile.TemporaryDirectory(prefix="tane-") as temporary:
-        build_corpus(settings, Path(temporary) / "corpus")
-        texts = list(Corpus.open(Path(temporary) / "corpus").texts("train"))
+    with hushed(), temporary_corpus(settings, tell=True) as corpus:
+        texts = list(corpus.texts("train"))
         stream = _stream(texts, encoder)
         nats, eos_nats, targets = _score(Loss(network), stream, length, encoder.eos_id, runtime)
     chars, size = sum(map(len, texts)), sum(len(t.encode()) for t in texts)
