@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from json.encoder import encode_basestring as quoted
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class PartWriter:
         self._size = self._bytes = self._documents = self._characters = 0
         self._file: Any = None
         self._packer: Any = None
+        self._thread = ThreadPoolExecutor(1)  # packs while the next documents are read
+        self._packing: Future[None] | None = None
 
     def write(self, name: str, text: str, meta: dict[str, Any] | None) -> None:
         """Add one document."""
@@ -49,6 +52,7 @@ class PartWriter:
         """Write what is left and end the part."""
         self._flush()
         self._end()
+        self._thread.shutdown()
 
     def _flush(self) -> None:
         if not self._lines:
@@ -59,15 +63,25 @@ class PartWriter:
             self._file = open(self.folder / part_name(len(self.counts)), "wb")  # noqa: SIM115 - closed by _end
             self._packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
         data = "".join(self._lines).encode()
-        self._file.write(self._packer.compress(data))
+        self._wait()
+        self._packing = self._thread.submit(self._pack, data)
         self._bytes += len(data)
         self._lines, self._size = [], 0
         if self._bytes >= PART_BYTES:
             self._end()
 
+    def _pack(self, data: bytes) -> None:
+        self._file.write(self._packer.compress(data))
+
+    def _wait(self) -> None:
+        if self._packing is not None:
+            self._packing.result()
+        self._packing = None
+
     def _end(self) -> None:
         if self._file is None:
             return
+        self._wait()
         self._file.write(self._packer.flush())
         self._file.close()
         self.counts.append([self._documents, self._characters])

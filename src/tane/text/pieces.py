@@ -34,6 +34,7 @@ DIGEST = 16  # bytes of blake2b that stand for a text: no two share one
 ROWS, SIGNATURES = "rows.bin", "signatures.bin"
 # of rows.bin: the digest of the document's text, that by which duplicates are found, its length in characters
 ROW = [("high", ">u8"), ("low", ">u8"), ("key_high", ">u8"), ("key_low", ">u8"), ("characters", "<u4")]
+TOGETHER = 1 << 16  # characters of texts whose changes are counted at a time
 EXAMPLES = 10  # kept of each reason why documents were dropped
 EXCERPT = 200  # characters of an example
 
@@ -122,6 +123,8 @@ class _Reader:
         if settings.dedup == "near":
             self.signatures = stack.enter_context((folder / SIGNATURES).open("wb"))
         self.changes: dict[str, Changes] = {}
+        self._changed: list[tuple[str, str]] = []  # texts before and after, not yet counted in `changes`
+        self._changed_size = 0
         self.examples: dict[str, list[list[str]]] = {}
 
     def run(self, inputs: list[Input], progress: Progress) -> dict[str, Any]:
@@ -190,7 +193,6 @@ class _Reader:
         """
         form, limit = item.normalize, self.settings.max_document_chars
         per_document = form not in normalize.WHOLE_FILE
-        changes = self.changes.setdefault(form, Changes(form)) if form in normalize.FORMS else None
         ledger = reading.ledger
         place = number = 0
         for text, position, meta in registry.find(KIND, item.source)().records(reading):
@@ -199,8 +201,8 @@ class _Reader:
                 text, parts = normalize.normalize(text, form)
                 if parts:
                     ledger.change.update(parts)
-                if changes is not None and text != before:
-                    changes.add(before, text)
+                if text is not before and form in normalize.FORMS:
+                    self._note_change(form, before, text)
             few: tuple[str, ...] = (text,)
             if len(text) > limit:
                 few = tuple(cut_text(text, limit))
@@ -210,6 +212,21 @@ class _Reader:
                 place = position
                 again = f"#{number}" if number > 1 else ""
                 yield f"{item.name}:{position}{again}", piece, meta, before if piece is text else piece
+
+        self._count_changes(form)
+
+    def _note_change(self, form: str, before: str, after: str) -> None:
+        self._changed.append((before, after))
+        self._changed_size += len(before)
+        if self._changed_size >= TOGETHER:
+            self._count_changes(form)
+
+    def _count_changes(self, form: str) -> None:
+        """Many texts at a time: a line end joins nothing, so they may be looked at as one."""
+        if self._changed:
+            before, after = ("\n".join(texts) for texts in zip(*self._changed, strict=True))
+            self.changes.setdefault(form, Changes(form)).add(before, after)
+        self._changed, self._changed_size = [], 0
 
     def _note(self, reason: str, name: str, text: str) -> None:
         kept = self.examples.setdefault(reason, [])
