@@ -10,9 +10,10 @@ import pytest
 from tokenizers import Regex, normalizers
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from tane.tokens import unigram
+from tane.tokens import spm
 from tane.tokens.describe import Spelling, _letters, describe
-from tane.tokens.tokenizer import Encoder, load_tokenizer
+from tane.tokens.encoder import Encoder
+from tane.tokens.tokenizer import load_tokenizer
 from tests.tokens import small
 
 
@@ -82,7 +83,7 @@ def test_a_normaliser_is_told_in_a_line(tmp_path: Path) -> None:
 def test_a_trained_unigram_tokenizer(real_data: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copyfile(real_data / "tokenizers/wiki-ja-albert-32000.model", model)
-    unigram.save(model, tmp_path)
+    spm.save(model, tmp_path)
     found = describe(Encoder(tmp_path).tokenizer)
     assert found["kind"] == "Unigram" and found["vocabulary"] == pytest.approx(32000, abs=3)
     assert found["longest"][0] == "の世帯数と人口は以下の通りである" and len(found["longest"]) == 10

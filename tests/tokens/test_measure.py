@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
+from tane.tokens.encoder import Encoder
 from tane.tokens.measure import differences, measure
-from tane.tokens.tokenizer import Encoder
 from tests.tokens import small
 
 LETTERS = "あいう漢\n 1"

@@ -13,7 +13,7 @@ import numpy as np
 from tane import signals
 from tane.progress import bar
 from tane.tokens.describe import Spelling
-from tane.tokens.tokenizer import Encoder
+from tane.tokens.encoder import Encoder
 
 BATCH = 1000  # documents that are encoded at a time
 LISTED = 20  # characters of a list, the most frequent first

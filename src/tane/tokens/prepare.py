@@ -109,7 +109,7 @@ def _tokenizer(
     rebuild: bool, full: bool,
 ) -> files.Manifest:  # fmt: skip
     if settings.path is not None:
-        wanted = files.digest(["taken", tokenizer.source_fingerprint(settings.path)])
+        wanted = files.digest(["taken", tokenizer.source_fingerprint(settings.path, settings.dictionary)])
     else:
         kept = settings.model_dump(exclude={"ram", "path"})
         wanted = files.digest([kept, list(specials), corpus.manifest.fingerprint])

@@ -22,8 +22,8 @@ from tane.text.corpus import CorpusSettings
 from tane.text.survey import temporary_corpus
 from tane.tokens import bare, taken
 from tane.tokens.describe import Spelling, describe
+from tane.tokens.encoder import Encoder
 from tane.tokens.measure import measure
-from tane.tokens.tokenizer import Encoder
 from tane.types import Result
 
 MOST = 5_000_000  # characters of text that a tokenizer is tried on

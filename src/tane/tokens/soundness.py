@@ -1,0 +1,188 @@
+"""Checks of tokenizer files that others wrote, before a library reads them.
+
+A file that is damaged, contradicts itself, brings code or a pattern that never ends gives an InputError; a
+panic of the Rust library below `tokenizers` is one too. Chat templates are text here and are never rendered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tane.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TRIAL_SECONDS = 5.0  # for all patterns of a file; a sound one takes milliseconds
+_CLASS = re.compile(r"\w*Tokenizer(Fast)?|\w*Backend")
+_REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{\d*,)")  # only such a pattern may take exponential time
+_TRIAL = """
+import sys
+from tokenizers import Regex, pre_tokenizers
+for pattern in sys.argv[1:]:
+    split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    letters = sorted(set(pattern) | set("a0 !\\n\\u3042"))[:60]
+    texts = [c * 40 + end for c in letters for end in ("", "!", "\\ue000")]
+    texts += [(c + d) * 20 + "\\ue000" for c in letters[:20] for d in letters[:20]]
+    for text in texts:
+        split.pre_tokenize_str(text)
+"""
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether an exception is a panic of a Rust library, which is no `Exception` to Python."""
+    return type(error).__name__ == "PanicException"
+
+
+def read_object(path: Path, *, code: bool = False) -> dict[str, Any]:
+    """The JSON object in a file. Raises InputError for anything else, and where one asks to run code.
+
+    code: it may ask to, as a model's config.json, since nothing heeds it here.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
+    except _Twins as error:
+        raise InputError(f"{path}: {error} stands twice in one object", "one of the two must go") from None
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{path} is not valid JSON: it is damaged or cut", "give the file as it was published"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    if "auto_map" in content and not code:
+        raise InputError(
+            f"{path} asks to run code of its own (auto_map), which tane never does",
+            "take a tokenizer that needs none",
+        )
+    return content
+
+
+class _Twins(Exception):
+    """A key that an object has twice: which of the two counts differs between readers."""
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _Twins(repr(next(key for key in keys if keys.count(key) > 1)))
+    return found
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A `tokenizer_config.json`, {} where there is none. Raises InputError for one that cannot be meant."""
+    config = read_object(path) if path.exists() else {}
+    name = config.get("tokenizer_class")
+    if name is not None and not (isinstance(name, str) and _CLASS.fullmatch(name)):
+        raise InputError(f"{path}: tokenizer_class is {name!r}, which is no tokenizer's class")
+    return config
+
+
+def open_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a `tokenizer.json`, checked. Raises InputError."""
+    from tokenizers import Tokenizer
+
+    content = read_object(path)
+    model = content.get("model")
+    if not isinstance(model, dict):
+        raise InputError(f"{path} has no model, so it is no tokenizer.json")
+    check_vocabulary(path, model.get("vocab"))
+    parts = [content.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")]
+    check_patterns(path, _patterns([*parts, model.get("continuing_subword_prefix")]))
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        for added in content.get("added_tokens") or []:
+            if tokenizer.token_to_id(added["content"]) != added["id"]:
+                raise InputError(
+                    f"{path}: the added token {added['content']!r} is said to have the id {added['id']}, "
+                    "but has another one",
+                    "give the file as it was published",
+                )
+        padding, truncation = tokenizer.padding, tokenizer.truncation
+        tokenizer.no_padding()  # to how many tokens is anybody's choice
+        tokenizer.encode("a あ\n1")
+        if padding is not None:
+            tokenizer.enable_padding(**padding)
+        if truncation is not None:
+            tokenizer.enable_truncation(**truncation)
+    except InputError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        raise unreadable(path, error) from None
+    return tokenizer
+
+
+def unreadable(path: Path, error: BaseException) -> InputError:
+    """The error for a file at which a library failed, in the library's words."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"{path}: the tokenizer cannot be read: {lines[0][:300]}")
+
+
+def check_vocabulary(path: Path, vocabulary: object) -> None:
+    """Raise InputError where two pieces share an id or two ids a piece; what is no vocabulary passes."""
+    if isinstance(vocabulary, dict):
+        owners: dict[object, str] = {}
+        for piece, number in vocabulary.items():
+            if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+                raise InputError(f"{path}: the id of the piece {piece!r} is {number!r}")
+            if number in owners:
+                raise InputError(f"{path}: the pieces {owners[number]!r} and {piece!r} share the id {number}")
+            owners[number] = piece
+    elif isinstance(vocabulary, list):
+        check_pieces(path, (row[0] for row in vocabulary if isinstance(row, list) and row))
+
+
+def check_pieces(path: Path, pieces: Iterable[object]) -> None:
+    """Raise InputError where a list of pieces, whose ids are their places, has one of them twice."""
+    places: dict[object, int] = {}
+    for number, piece in enumerate(pieces):
+        if not isinstance(piece, str):
+            raise InputError(f"{path}: the piece with the id {number} is no text")
+        if places.setdefault(piece, number) != number:
+            raise InputError(f"{path}: the piece {piece!r} has two ids, {places[piece]} and {number}")
+
+
+def _patterns(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("Regex"), str):
+            yield value["Regex"]
+        for part in value.values():
+            yield from _patterns(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _patterns(part)
+
+
+def check_patterns(path: Path, patterns: Iterable[str]) -> None:
+    """Raise InputError where a regular expression takes too long on short texts that are made to that end.
+
+    Tried in a process of its own, and only where a group repeats, without which no time is exponential.
+    """
+    risky = [pattern for pattern in patterns if _REPEATED_GROUP.search(pattern) and "\0" not in pattern]
+    if not risky:
+        return
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _TRIAL, *risky], capture_output=True, timeout=TRIAL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pass
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+    else:
+        if not tried.returncode:
+            return
+    raise InputError(
+        f"{path}: a regular expression in it is invalid or backtracks for ever: {risky[0][:80]!r}",
+        "take another tokenizer; this one would stop on some texts",
+    )
