@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: setup demo test test-all check bench clean
+.PHONY: setup demo test test-all test-transformers4 check bench clean
 
 setup:            ## make .venv and install tane into it
 	@$(PYTHON) tools/install.py
@@ -14,10 +14,13 @@ test-setup:
 	@$(PYTHON) tools/install.py test
 
 test: test-setup  ## the tests: no network, under 10 minutes on 2 cores
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: test-setup  ## the slow ones too
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+test-transformers4: test-setup  ## what tane writes, opened by transformers 4 in a venv of its own
+	$(RUN) tools/check_transformers4.py
 
 check:            ## lint, format, types
 	@$(PYTHON) tools/install.py dev test

@@ -62,10 +62,7 @@ def _prepare(values: Values, overrides: list[str]) -> Any:
 
 
 def _data(values: Values, _: list[str]) -> Any:
-    result = tane.data(
-        *values.spec, column=values.column, unit=values.unit, encoding=values.encoding,
-        normalize=values.normalize, split=values.split, head=values.head,
-    )  # fmt: skip
+    result = tane.data(*values.spec, head=values.head, normalize=values.normalize, **_reading(values))
     if not values.json:
         from tane.text.survey import report
 
@@ -102,7 +99,8 @@ def _look(values: Values) -> dict[str, Any]:
 
 
 def _reading(values: Values) -> dict[str, Any]:
-    return {"column": values.column, "unit": values.unit, "encoding": values.encoding}
+    names = ("column", "sheet", "split", "format", "quoting", "unit", "encoding")
+    return {name: getattr(values, name) for name in names}
 
 
 def _train(values: Values, overrides: list[str]) -> Any:
@@ -202,6 +200,10 @@ def _options(values: Values, _: list[str]) -> Any:
 FORMS = ("none", "nfc", "nfkc", "aozora")
 READING = (
     flag("--column", nargs="+", metavar="NAME", help="the column with the text, or several"),
+    flag("--sheet", metavar="NAME", help="the sheet of a workbook"),
+    flag("--split", metavar="NAME", help="the split of a saved or hub data set"),
+    flag("--format", metavar="NAME", help="what the files are, where their names do not tell, such as tsv"),
+    flag("--quoting", choices=("standard", "none"), help="of csv and tsv"),
     flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
     flag("--encoding", default="auto", help="of the files; auto finds it"),
 )
@@ -292,7 +294,6 @@ VERBS: dict[str, Verb] = {
         _data,
         (
             flag("spec", nargs="+", metavar="SPEC", help="files, folders, patterns, URLs, hf://NAME/CONFIG"),
-            flag("--split", help="of a saved dataset or hub data set"),
             flag("--head", type=int, default=3, metavar="N", help="show the first N documents"),
             flag("--normalize", choices=FORMS, default="none", help="look at the text as normalised so"),
             *READING,

@@ -120,7 +120,8 @@ def test_inline_commands_exist() -> None:
             assert check_target(line), f"{page}: {line}"
         names = {name for name, *_ in options()}
         for key in re.findall(r"`(?:--)?((?:corpus|tokenizer|objective|optim|train)\.[\w.]+)", text):
-            assert key in names, f"{page}: {key}"
+            known = key in names or any(name.startswith(f"{key}.") for name in names)
+            assert known, f"{page}: {key}"
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
@@ -166,7 +167,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Pa
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("\n\n".join(stories[first:last]), encoding="utf-8")
     book = Workbook()
-    sheet = book.create_sheet("文")
+    sheet = book.active
+    sheet.title = "文"
     for row in [["番号", "やさしい日本語"], *enumerate(stories[800:900])]:
         sheet.append(row)
     book.save(folder / "sentences.xlsx")

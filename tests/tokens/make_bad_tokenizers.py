@@ -196,6 +196,8 @@ def rows() -> list[Bad]:
         Bad("K9", "empty_piece.model", _model(lambda p: setattr(p.pieces[260], "piece", "")), "is empty"),
         Bad("K9", "rules.model", _model(lambda p: setattr(
             p.normalizer_spec, "precompiled_charsmap", b"\0\4\0\0" + b"\xff" * 2000)), "rules are damaged"),
+        Bad("K9", "rules_in_json", folder(changed(unigram(), "normalizer", value={
+            "type": "Precompiled", "precompiled_charsmap": "AAQAAP////8="})), "rules are damaged"),
     ]  # fmt: skip
 
 

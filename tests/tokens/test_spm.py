@@ -93,7 +93,7 @@ class Pair:
 
 def odd_texts(count: int, seed: int) -> list[str]:
     chance = random.Random(seed)
-    letters = [*ODD, *"あかがハｶﾊﾞ゙aAb \u3099\u0301\u200d①▁<>/s0"]
+    letters = [*ODD, *"あかがハｶﾊﾞ゙aAb \u3099\u0301\u200d\u0338①▁<>/s0(=\n"]
     return ODD + ["".join(chance.choices(letters, k=chance.randrange(1, 9))) for _ in range(count)]
 
 
@@ -229,7 +229,7 @@ def test_rules_are_done_as_sentencepiece_does_them(trained: Any, tmp_path: Path)
 
     blob, theirs = rules_of(trained(*PAIRS[3]))
     rules = sorted(charsmap.read_rules(blob))
-    ours = Sequence(charsmap.normalizers(blob, []))
+    ours = Sequence(charsmap.normalizers(blob, models.SYMBOLS))
     characters = [chr(c) for c in range(1, 0x20000, 7) if not 0xD800 <= c < 0xE000]
     for text in [*characters, *marked_texts(rules, 5000)]:
         assert ours.normalize_str(text) == theirs.normalize(text), ascii(text)
@@ -292,16 +292,26 @@ SPELLED = ["</s>", "a</s>b", "<</s>>", "</s></s>", "<pad></s", "<unk>x<pad>", "<
         ([*HIDDEN, *LETTERS, ("</", -3.0, NORMAL), ("<s", -3.5, NORMAL), ("x<", -3.6, NORMAL)], {}),
         ([*HIDDEN, *LETTERS, *((p, -3.0, NORMAL) for p in ("</", "/s", "s>", "<p", "pa", "ad", "d>"))], {}),
         ([*HIDDEN, ("あ", -2.0, NORMAL), ("うえ", -3.0, NORMAL)], {}),
+        ([*HIDDEN, ("<s>", 0.0, CONTROL), ("あ", -2.0, NORMAL), ("<sep>", 0.0, USER_DEFINED)], {}),
         ([*HIDDEN, *BYTES, *LETTERS, ("x0", -4.0, NORMAL)], {"byte_fallback": True}),
         ([*HIDDEN, *LETTERS, ("so", -1.0, UNUSED), ("ス", -1.0, UNUSED), ("on", -2.0, NORMAL)], {}),
         ([*HIDDEN, *LETTERS, ("xx", -9.0, NORMAL), ("<p", -3.0, USER_DEFINED), ("ん", 0, USER_DEFINED)], {}),
     ],
-    ids=["letters", "cut elsewhere", "no cut", "unknown letters", "bytes", "unused", "symbols"],
+    ids=[
+        "letters",
+        "cut elsewhere",
+        "no cut",
+        "unknown",
+        "unknown in a symbol",
+        "bytes",
+        "unused",
+        "symbols",
+    ],
 )
 def test_hidden_pieces_stay_text(tmp_path: Path, pieces: Any, options: Any) -> None:
     pair = Pair(models.build(tmp_path / "m.model", pieces, **options))
     chance = random.Random(0)
-    parts = [*SPELLED, *"<>/spadunkおx0Aス ", "so", "on", "ん"]
+    parts = [*SPELLED, *"<>/spadunkおx0Aス ", "so", "on", "ん", "<s>", "<sep>"]
     texts = SPELLED + ["".join(chance.choices(parts, k=5)) for _ in range(3000)]
     assert pair.wrong(texts)[0] == []
 

@@ -208,6 +208,11 @@ def test_a_bare_tokenizer_json(tmp_path: Path) -> None:
         auto = take(name, tmp_path / str(number))
         assert auto("ab あ</s>")["input_ids"] == [5, 2, 6, 1] and auto.eos_token == "</s>"
     assert taken.load(tmp_path / "source")("ab")["input_ids"] == [5]
+    before = taken.fingerprint(tmp_path / "source")
+    names = {"pad_token": {"content": "</s>", "lstrip": False}, "eos_token": "</s>", "unk_token": "<unk>"}
+    (tmp_path / "source" / "special_tokens_map.json").write_text(json.dumps(names), "utf-8")
+    assert take(tmp_path / "source", tmp_path / "named").pad_token_id == 1
+    assert taken.fingerprint(tmp_path / "source") != before
 
 
 def test_a_chat_template_is_kept_as_text(tmp_path: Path) -> None:
@@ -360,6 +365,10 @@ def test_a_japanese_vocabulary(real_data: Path, tmp_path: Path, lines: list[str]
     texts = [*TEXTS, *lines[:100]]
     assert [auto(text)["input_ids"] for text in texts] == [by_hand(text)["input_ids"] for text in texts]
     assert len(auto) == 32768 and auto.mask_token_id == by_hand.mask_token_id
+    assert auto("猫", "犬")["token_type_ids"] == [0, 0, 0, 1, 1], "which parts the texts of a pair"
+    again = take(tmp_path / "taken", tmp_path / "again")
+    assert [again(text)["input_ids"] for text in texts] == [auto(text)["input_ids"] for text in texts]
+    assert again("猫", "犬")["token_type_ids"] == [0, 0, 0, 1, 1]
 
 
 def test_a_japanese_vocabulary_needs_a_dictionary(real_data: Path, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from pydantic import field_validator
 
@@ -43,7 +43,7 @@ def _known_encoding(value: str | None) -> str | None:
 
 def _number_as_name(value: Any) -> Any:
     """A column given by its number; YAML makes an int of it."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_number_as_name(one) for one in value]
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -55,8 +55,8 @@ class InputSettings(Settings):
         ..., "a file, a folder, a pattern such as texts/*.txt, a URL, hf://NAME/CONFIG, or a saved dataset"
     )
     column: str | list[str] | None = option(None, "the column with the text, or several, each a document")
-    sheet: str | None = option(None, "the sheet of a workbook; none: its first")
-    split: str | None = option(None, "the split of a saved dataset or hub data set; none: train")
+    sheet: str | None = option(None, "the sheet of a workbook")
+    split: str | None = option(None, "the split of a saved or hub data set")
     unit: Unit | None = option(None, "one document is: line, paragraph, record or file")
     weight: float = option(
         1.0, "how often its documents come in an epoch; a fraction takes that share, another each epoch",
@@ -76,6 +76,19 @@ class InputSettings(Settings):
     name_column = field_validator("column", mode="before")(_number_as_name)
 
 
+class HowToRead(TypedDict, total=False):
+    """Keys of a corpus that say how files are read; what is left out or None has its default."""
+
+    column: str | Sequence[str] | None
+    sheet: str | None
+    split: str | None
+    format: str | None
+    quoting: str | None
+    unit: str | None
+    encoding: str | None
+    normalize: str | None
+
+
 class CorpusSettings(Settings):
     """Which text is read and how it becomes documents."""
 
@@ -85,6 +98,12 @@ class CorpusSettings(Settings):
     )  # fmt: skip
     column: str | list[str] | None = option(
         None, "the column with the text, or several, each a document; none: the only one, or `text`"
+    )
+    sheet: str | None = option(None, "the sheet of workbooks; none: the first one")
+    split: str | None = option(None, "the split of saved or hub data sets; none: train, or the only one")
+    format: str | None = option(None, "the format of all inputs, where names do not tell it, such as jsonl")
+    quoting: Literal["standard", "none"] = option(
+        "standard", "of csv and tsv: standard, or none where quotes are plain characters"
     )
     unit: Unit | None = option(
         None, "one document is: line, paragraph (between blank lines), record (of the format) or file; "
@@ -179,7 +198,7 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
     found: list[tuple[_Found, InputSettings]] = []
     for entry in entries:
         wanted = entry if isinstance(entry, InputSettings) else InputSettings(path=entry)
-        for one in _files(wanted):
+        for one in _files(wanted, wanted.split or settings.split):
             key = _identity(one.path)
             if one.alone and key in alone:
                 raise InputError(
@@ -197,7 +216,8 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
             again += 1
             continue
         seen.add(key)
-        name, source = source_for(one.path, wanted.format)
+        said = wanted.format or settings.format
+        name, source = source_for(one.path, said)
         column = wanted.column or settings.column or ()
         result.append(
             Input(
@@ -209,9 +229,9 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
                 encoding=wanted.encoding or settings.encoding,
                 normalize=wanted.normalize or settings.normalize,
                 columns=(column,) if isinstance(column, str) else tuple(column),
-                sheet=wanted.sheet,
-                quoting=wanted.quoting or "standard",
-                format=wanted.format or _ending(one.path),
+                sheet=wanted.sheet or settings.sheet,
+                quoting=wanted.quoting or settings.quoting,
+                format=said or _ending(one.path),
                 weight=wanted.weight,
             )
         )
@@ -238,17 +258,17 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _files(wanted: InputSettings) -> Iterator[_Found]:
+def _files(wanted: InputSettings, split: str | None) -> Iterator[_Found]:
     """The files of one entry."""
     text = os.path.expanduser(wanted.path)
     path = Path(text)
     if text.startswith(HUB):
-        for number, file in enumerate(saved.from_hub(text.removeprefix(HUB), wanted.split)):
+        for number, file in enumerate(saved.from_hub(text.removeprefix(HUB), split)):
             yield _Found(file, f"{text}#{number}", False)
     elif text.startswith(("http://", "https://")):
         yield _Found(web.fetch(text, sha256=wanted.sha256), web.masked(text), True)
     elif path.is_dir() and saved.is_dataset(path):
-        yield from (_Found(p, shown(p), False) for p in saved.arrow_files(path, wanted.split))
+        yield from (_Found(p, shown(p), False) for p in saved.arrow_files(path, split))
     elif path.is_dir():
         yield from (_Found(p, shown(p), False) for p in _folder(path))
     elif os.path.lexists(path):

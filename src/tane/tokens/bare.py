@@ -21,8 +21,9 @@ from tane.tokens.kinds.mecab_wordpiece import word_config
 
 Form = Literal["spm", "wordpiece", "bpe", "json"]
 PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
-DICTIONARIES = ("ipadic", "unidic-lite", "sudachi")
-JAPANESE = re.compile("[\\u3041-\\u30ff\\u3400-\\u9fff]")
+JAPANESE = re.compile(r"[\u3041-\u30ff\u3400-\u9fff]")
+# version 5 of transformers forgets the second for BertJapaneseTokenizer, which parts pairs of texts by it
+BERT_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 SOME_JAPANESE = 0.05  # share of the pieces; the first English BERT has 1 in 50 too
 FORMS = (
     "a Hugging Face folder or hub id, a SentencePiece .model, a vocab.txt, vocab.json with merges.txt, or a "
@@ -54,8 +55,14 @@ def find(path: Path) -> Bare | None:
     if name.endswith(".txt"):
         return Bare("wordpiece", (path,))
     if name.endswith(".json"):
-        return Bare("json", (path,))
+        return of_json(path)
     raise InputError(f"the tokenizer {path} is no file of a known kind", f"give {FORMS}")
+
+
+def of_json(path: Path) -> Bare:
+    """A tokenizer.json, with the names of its special tokens if they stand beside it."""
+    names = path.with_name("special_tokens_map.json")
+    return Bare("json", (path, names) if names.is_file() else (path,))
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -87,7 +94,7 @@ def write(bare: Bare, folder: Path, dictionary: str | None) -> None:
     elif bare.form == "bpe":
         _write_bpe(bare.files[0], bare.files[1], folder)
     else:
-        _write_json(bare.files[0], folder)
+        _write_json(bare.files[0], folder, bare.files[1:])
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
@@ -141,7 +148,8 @@ def _write_wordpiece(path: Path, folder: Path, dictionary: str | None) -> None:
             config["subword_tokenizer_type"] = "character"
             progress.say(f"{path.name} has no ##pieces: words are cut into characters")
     shutil.copyfile(path, folder / "vocab.txt")
-    write_config(folder, config | _roles(set(pieces)) | {"clean_up_tokenization_spaces": False})
+    others = {"model_input_names": BERT_INPUTS, "clean_up_tokenization_spaces": False}
+    write_config(folder, config | _roles(set(pieces)) | others)
 
 
 def _lines(path: Path) -> list[str]:
@@ -159,11 +167,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def _write_bpe(vocabulary: Path, merges: Path, folder: Path) -> None:
+    from tokenizers import AddedToken
+
     tokenizer = byte_level(vocabulary, merges)
     pieces = set(tokenizer.get_vocab())
     config = _fast_config(pieces) | {"split_special_tokens": True}  # "<|endoftext|>" in a text is text
-    from tokenizers import AddedToken
-
     special = {t for name, t in config.items() if name.endswith("_token")}
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in sorted(special)])
     if "<|endoftext|>" in special:  # as GPT-2 has it
@@ -207,8 +215,11 @@ def byte_level(vocabulary: Path, merges: Path) -> Any:
 # -------------------------------------------------------------------------------------------- tokenizer.json
 
 
-def _write_json(path: Path, folder: Path) -> None:
+def _write_json(path: Path, folder: Path, names: tuple[Path, ...]) -> None:
     tokenizer = soundness.open_tokenizer(path)
+    named = soundness.read_object(names[0]) if names else {}
+    named = {key: token["content"] if isinstance(token, dict) else token for key, token in named.items()}
+    named = {key: token for key, token in named.items() if key.removesuffix("_token") in spm.SPELLINGS}
     special = {t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special}
     shutil.copyfile(path, folder / "tokenizer.json")  # as it is: writing it anew would round its scores
-    write_config(folder, _fast_config(special))
+    write_config(folder, _fast_config(special) | named)

@@ -20,10 +20,11 @@ import numpy as np
 if TYPE_CHECKING:
     from tokenizers.normalizers import Normalizer
 
-ESCAPE = "\U0010fffd"  # a private-use character that begins every mark; in a text it is doubled up with KEPT
+ESCAPE = "\U0010fffd"  # a private-use character that begins every mark; in a text KEPT is put behind it
 KEPT, APART, END = "0", "1", "2"  # the character itself; a border inside a source; the end of a source
 FIRST_CODE = 0x100000  # private-use characters that stand behind ESCAPE for a protected text
 PROTECTED = 256  # texts that get such a code, at most
+DAMAGED = "its normalisation rules are damaged"
 LONGEST_SOURCE, MOST_SOURCES = 128, 2_000_000  # bytes of a source; sources
 # Characters that may join the one before them, by composing or in a grapheme cluster: marks, formats, vowels
 # and finals of Hangul, what later Unicode versions may add, skin tones, and letters with such a nature.
@@ -37,49 +38,57 @@ class UnreadableRules(ValueError):
     """The rules are damaged, or of a kind that cannot be done exactly. Its text says which."""
 
 
-def read_rules(blob: bytes) -> dict[str, str]:
-    """Source to target of a precompiled charsmap: a double-array trie (Darts) and the targets behind it.
+def check(blob: bytes) -> tuple[np.ndarray, np.ndarray, bytes]:
+    """Units and offsets, int64 (n,), of a precompiled charsmap's double-array trie (Darts), and its targets.
 
-    Raises UnreadableRules where the trie leaves its bounds.
+    Raises UnreadableRules where a search in the trie could leave it, or a target is no text.
     """
-    if not blob:
-        return {}
     size = int.from_bytes(blob[:4], "little")
-    if size < 1024 or size % 1024 or 4 + size > len(blob):
-        raise UnreadableRules("its normalisation rules are damaged")
+    if size < 1024 or size % 1024 or 4 + size >= len(blob):
+        raise UnreadableRules(DAMAGED)
     units = np.frombuffer(blob, dtype="<u4", count=size // 4, offset=4).astype(np.int64)
     offsets = np.arange(len(units)) ^ ((units >> 10) << ((units & 0x200) >> 6))
+    nodes = units < 0x80000000  # the others are values: places of targets
+    if not nodes[0] or (offsets[nodes] | 255).max() >= len(units):
+        raise UnreadableRules(DAMAGED)
+    targets = blob[4 + size :]
+    places = units[offsets[nodes & (units >> 8 & 1 > 0)]] & 0x7FFFFFFF
+    ends = np.flatnonzero(np.frombuffer(targets, dtype=np.uint8) == 0)
+    if not len(ends) or not np.isin(places, np.append(ends[:-1] + 1, 0)).all():
+        raise UnreadableRules(DAMAGED)
+    try:
+        targets.decode()
+    except UnicodeDecodeError:
+        raise UnreadableRules("its normalisation rules are not UTF-8") from None
+    return units, offsets, targets
+
+
+def read_rules(blob: bytes) -> dict[str, str]:
+    """Source to target of a precompiled charsmap. Raises UnreadableRules for a damaged one."""
+    if not blob:
+        return {}
+    units, offsets, targets = check(blob)
     children: dict[int, list[tuple[bytes, int]]] = defaultdict(list)  # by the offset of their parent
     for child in np.flatnonzero((units < 0x80000000) & (units & 0xFF > 0)).tolist():
         label = int(units[child]) & 0xFF
         children[child ^ label].append((bytes([label]), child))
     ends, offset_of, values = (units >> 8 & 1).tolist(), offsets.tolist(), (units & 0x7FFFFFFF).tolist()
-    targets = blob[4 + size :]
-    rules: dict[str, str] = {}
+    rules: dict[bytes, str] = {}
     level = [(b"", 0)]
     for _ in range(LONGEST_SOURCE):
         following = []
         for key, node in level:
-            offset = offset_of[node]
-            if offset | 255 >= len(values):
-                raise UnreadableRules("its normalisation rules are damaged")
             if ends[node]:
-                rules |= [_rule(key, targets, values[offset])]
-            following += [(key + label, child) for label, child in children.get(offset, ())]
-        if not following and rules:
-            return rules
-        level = following
-        if len(level) > MOST_SOURCES:  # branches may be shared, so that damage may make endlessly many
+                place = values[offset_of[node]]
+                rules[key] = targets[place : targets.index(b"\0", place)].decode()
+            following += [(key + label, child) for label, child in children.get(offset_of[node], ())]
+        if not following or len(following) > MOST_SOURCES:  # damage may make endlessly many
             break
-    raise UnreadableRules("its normalisation rules are damaged")
-
-
-def _rule(source: bytes, targets: bytes, place: int) -> tuple[str, str]:
-    end = targets.find(b"\0", place)
-    if not source or end < 0:
-        raise UnreadableRules("its normalisation rules are damaged")
+        level = following
+    if following or not rules or b"" in rules:
+        raise UnreadableRules(DAMAGED)
     try:
-        return source.decode(), targets[place:end].decode()
+        return {source.decode(): target for source, target in rules.items()}
     except UnicodeDecodeError:
         raise UnreadableRules("its normalisation rules are not UTF-8") from None
 
@@ -103,16 +112,15 @@ def normalizers(blob: bytes, symbols: Sequence[str]) -> list[Normalizer]:
     alone = multiple.keys() if few else multiple.keys() - _composing(multiple, singles, kept)
     longest = max(map(len, rules))
     protected = {s: s for s in ordered if normalise(s, rules, longest) != s}
-    codes = {s: ESCAPE + chr(FIRST_CODE + i) for i, s in enumerate([*protected, *sorted(alone), *kept])}
-    protected |= {s: multiple[s] for s in sorted(alone)}
-    _check(rules, singles, protected, ordered, composing=len(multiple) > len(alone))
+    protected |= {s: multiple[s] for s in sorted(alone - protected.keys())}
+    codes = {s: ESCAPE + chr(FIRST_CODE + i) for i, s in enumerate([*protected, *kept])}
+    _check(rules, singles, protected, composing=len(multiple) > len(alone))
     joining = _joining([*multiple, *protected], singles)
     end = quoted(ESCAPE + END)
 
     steps: list[Any] = [library.Replace(ESCAPE, ESCAPE + KEPT)]
-    free = [quoted(s) for s in ordered if s not in protected]
-    if free and multiple:
-        steps.append(library.Replace(Regex(f"(?<={'|'.join(free)})(?=[{joining}])"), ESCAPE + END))
+    if ordered and multiple:  # what follows a symbol does not compose with it
+        steps.append(library.Replace(Regex(rf"(?>{'|'.join(map(quoted, ordered))})\K"), ESCAPE + END))
     if multiple or protected:
         start = rf"(?:\G(?=[{joining}])|(?=[^{joining}][{joining}]))"
         taken = [*(quoted(s) for s in ordered if s in protected), *_sources(multiple), "(?m:.)"]
@@ -171,11 +179,7 @@ def _kept(multiple: dict[str, str], singles: dict[str, str]) -> list[str]:
 
 
 def _check(
-    rules: dict[str, str],
-    singles: dict[str, str],
-    protected: dict[str, str],
-    symbols: Sequence[str],
-    composing: bool,
+    rules: dict[str, str], singles: dict[str, str], protected: dict[str, str], *, composing: bool
 ) -> None:
     """Raise UnreadableRules where the passes of `normalizers` would differ from SentencePiece's one pass."""
     from tokenizers import normalizers as library
@@ -191,9 +195,6 @@ def _check(
         after = ESCAPE.join(singles.get(c, c) for c in characters)
         if library.NFC().normalize_str(after) != after:
             raise UnreadableRules("its normalisation rules leave or write decomposed characters")
-    for symbol in symbols:
-        if any(s.startswith(symbol[n:]) for s in symbols for n in range(1, len(symbol)) if s != symbol):
-            raise UnreadableRules(f"its user-defined symbol {symbol!r} overlaps with another one")
 
 
 def _joining(sources: Sequence[str], singles: dict[str, str]) -> str:
@@ -220,10 +221,9 @@ def _sources(multiple: Iterable[str]) -> list[str]:
         lasts: dict[str, list[str]] = defaultdict(list)
         for tail in shared:
             lasts[tail[:-1]].append(tail[-1])
-        ordered = sorted(lasts.items(), key=lambda item: (-len(item[0]), item[0]))
-        groups.append(
-            char_class(starts) + "(?:" + "|".join(quoted(s) + char_class(c) for s, c in ordered) + ")"
-        )
+        longest = sorted(lasts.items(), key=lambda item: (-len(item[0]), item[0]))
+        following = "|".join(quoted(start) + char_class(ends) for start, ends in longest)
+        groups.append(f"{char_class(starts)}(?:{following})")
     return groups
 
 

@@ -65,8 +65,8 @@ class _Road(Protocol):
 class Encoder:
     """Texts to ids and back: the ids of the folder's tokenizer, without special tokens.
 
-    name: the folder or hub id; parallel: whether a batch keeps all cores busy by itself; eos_id: the id that
-    ends a text, [SEP] where there is no EOS; unk_id: the id for what is unknown, or None; vocab_size: V.
+    name: the folder or hub id; parallel: whether a batch keeps all cores busy by itself; eos_id: that of EOS,
+    else of [SEP]; unk_id: the id for what is unknown, or None; vocab_size: V.
     """
 
     def __init__(self, name: str | os.PathLike[str]) -> None:
@@ -75,15 +75,18 @@ class Encoder:
         self.parallel = self._road.parallel
         self.vocab_size = self._road.vocab_size
         self.unk_id = self._road.specials["unk"]
-        eos = self._road.specials["eos"]
-        if eos is None:
-            eos = self._road.specials["sep"]
+
+    @cached_property
+    def eos_id(self) -> int:
+        """The id that ends a text. Raises InputError where the tokenizer has none."""
+        found = (self._road.specials[role] for role in ("eos", "sep"))
+        eos = next((number for number in found if number is not None), None)
         if eos is None:
             raise InputError(
-                f"the tokenizer {name} has no end-of-text token",
+                f"the tokenizer {self.name} has no end-of-text token",
                 "give one with eos_token in tokenizer_config.json",
             )
-        self.eos_id: int = eos
+        return eos
 
     @property
     def eos_token(self) -> str:

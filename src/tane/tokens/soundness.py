@@ -6,15 +6,17 @@ panic of the Rust library below `tokenizers` is one too. Chat templates are text
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tane.errors import InputError
+from tane.tokens import charsmap
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -96,7 +98,9 @@ def open_tokenizer(path: Path) -> Tokenizer:
         raise InputError(f"{path} has no model, so it is no tokenizer.json")
     check_vocabulary(path, model.get("vocab"))
     parts = [content.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")]
-    check_patterns(path, _patterns([*parts, model.get("continuing_subword_prefix")]))
+    check_patterns(path, _values(parts, "Regex"))
+    for text in _values(parts, "precompiled_charsmap"):
+        _check_rules(path, text)
     try:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         for added in content.get("added_tokens") or []:
@@ -152,15 +156,22 @@ def check_pieces(path: Path, pieces: Iterable[object]) -> None:
             raise InputError(f"{path}: the piece {piece!r} has two ids, {places[piece]} and {number}")
 
 
-def _patterns(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("Regex"), str):
-            yield value["Regex"]
-        for part in value.values():
-            yield from _patterns(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _patterns(part)
+def _values(value: object, key: str) -> list[str]:
+    """The texts under a key, wherever it stands in a JSON value."""
+    if isinstance(value, list):
+        return [text for part in value for text in _values(part, key)]
+    if not isinstance(value, dict):
+        return []
+    own = [value[key]] if isinstance(value.get(key), str) else []
+    return own + [text for part in value.values() for text in _values(part, key)]
+
+
+def _check_rules(path: Path, text: str) -> None:
+    try:
+        charsmap.check(base64.b64decode(text, validate=True))
+    except ValueError as error:  # UnreadableRules is one
+        found = error if isinstance(error, charsmap.UnreadableRules) else charsmap.DAMAGED
+        raise InputError(f"{path}: {found}", "give the file as it was published") from None
 
 
 def check_patterns(path: Path, patterns: Iterable[str]) -> None:

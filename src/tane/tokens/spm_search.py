@@ -110,32 +110,40 @@ def _hide(model: Model, hidden: Sequence[str]) -> tuple[list[Any], dict[str, str
     character; and the pieces for which there is neither."""
     from tokenizers import Regex, pre_tokenizers
 
-    visible, singles = model.visible(), model.singles()
-    borders = {piece[k - 1 : k + 1] for piece in hidden for k in range(1, len(piece))}
-    across: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for piece in visible:
-        for k in range(1, len(piece)):
-            if piece[k - 1 : k + 1] in borders:
-                across[piece[k - 1 : k + 1]].append((piece, k))
+    singles = model.singles()
+    wanted = {piece[k : k + 2] for piece in hidden for k in range(len(piece) - 1)}
+    wanted |= {c for piece in hidden for c in piece if c not in singles}
+    places: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for piece in model.visible():
+        for start in range(len(piece)):
+            for end in (start + 1, start + 2):
+                if piece[start:end] in wanted and end <= len(piece):
+                    places[piece[start:end]].append((piece, start))
+
+    def held(text: str, start: int, end: int) -> bool:
+        """Whether a piece may stand over text[start:end], wherever it begins and ends."""
+        for piece, at in places[text[start:end]]:
+            left, right = min(at, start), min(len(piece) - at, len(text) - start)
+            if piece[at - left : at + right] == text[start - left : start + right]:
+                return True
+        return False
 
     def free(text: str, k: int) -> bool:
-        """Whether a cut before character k of `text` parts no other piece and no run of unknown ones."""
-        for piece, at in across[text[k - 1 : k + 1]]:
-            left, right = min(at, k), min(len(piece) - at, len(text) - k)
-            if piece[at - left : at + right] == text[k - left : k + right]:
-                return False
-        return model.byte_fallback or text[k - 1] in singles or text[k] in singles
+        """Whether a cut before character k parts no piece and no run of unknown characters."""
+        return not held(text, k - 1, k + 1) and (
+            model.byte_fallback or not singles.isdisjoint(text[k - 1 : k + 1])
+        )
 
-    inside = {c for piece in visible for c in piece}
     cuts: dict[str, list[str]] = defaultdict(list)
     muddled, rest = {}, []
     for piece in hidden:
         cut = next((k for k in range(1, len(piece)) if free(piece, k)), None)
-        unknown = next((c for c in piece if c not in inside), None)
+        unknown = (k for k, c in enumerate(piece) if c not in singles and not held(piece, k, k + 1))
+        place = None if model.byte_fallback else next(unknown, None)
         if cut is not None:
             cuts[piece[:cut]].append(piece[cut:])
-        elif unknown is not None and not model.byte_fallback:
-            muddled[piece] = piece.replace(unknown, ABSENT)
+        elif place is not None:
+            muddled[piece] = piece[:place] + ABSENT + piece[place + 1 :]
         else:
             rest.append(piece)
     patterns = []

@@ -171,7 +171,7 @@ def take(name: str | os.PathLike[str], target: Path, *, dictionary: str | None =
     elif original.is_fast:
         _write_fast(original, found, config, target)
     else:
-        original.save_pretrained(target)
+        _write_slow(original, config, target)
     _compare(original, target)
     files.sync(target)
 
@@ -185,7 +185,7 @@ def _source(name: str | os.PathLike[str]) -> tuple[bare.Bare | None, Path | None
     if (found / CONFIG).is_file():
         return None, found
     if (found / JSON).is_file():
-        return bare.Bare("json", (found / JSON,)), None
+        return bare.of_json(found / JSON), None
     one = bare.find(found)
     if one is None:
         raise InputError(f"{found} holds no tokenizer", f"give {bare.FORMS}")
@@ -212,6 +212,18 @@ def _write_fast(original: Any, found: Path, config: dict[str, Any], target: Path
     })  # fmt: skip
     if (found / "chat_template.jinja").is_file():  # text like any other: nothing here renders it
         shutil.copyfile(found / "chat_template.jinja", target / "chat_template.jinja")
+
+
+def _write_slow(original: Any, config: dict[str, Any], target: Path) -> None:
+    """Write a tokenizer of a class in Python, such as BertJapaneseTokenizer."""
+    original.save_pretrained(target)
+    written = soundness.read_config(target / CONFIG)
+    extra = written.pop("extra_special_tokens", None)  # a list, where version 4 wants another form
+    if extra:
+        written["additional_special_tokens"] = extra
+    if written["tokenizer_class"] == "BertJapaneseTokenizer":
+        written["model_input_names"] = config.get("model_input_names", bare.BERT_INPUTS)
+    bare.write_config(target, written)
 
 
 def _complete(original: Any, path: Path, config: dict[str, Any]) -> None:

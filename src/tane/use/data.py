@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from tane.errors import InputError
 from tane.settings import build
 from tane.text.corpus import CorpusSettings
+from tane.text.inputs import HowToRead
 from tane.text.survey import report, survey
 from tane.types import Result
 
 __all__ = ["data", "report"]
 
 
-def data(
-    *inputs: str,
-    column: str | Sequence[str] | None = None,
-    unit: str | None = None,
-    encoding: str = "auto",
-    normalize: str = "none",
-    split: str | None = None,
-    head: int = 3,
-) -> Result:
+def data(*inputs: str, head: int = 3, **reading: Unpack[HowToRead]) -> Result:
     """What a text holds: `metrics` are those of `text.survey.survey`; `report(metrics)` puts them on a page.
 
-    inputs: as in `corpus.inputs`; split: of a saved dataset or hub data set; normalize: none looks at the
-    text as it stands in the files. head: so many documents are shown. Equal documents are counted and shown
-    as duplicates; nothing is put aside for validation. Writes nothing. Raises InputError as a corpus does.
+    inputs: as in `corpus.inputs`; reading: column, sheet, split, format, quoting, unit, encoding, normalize,
+    as in a recipe's corpus, but without `normalize` the text is looked at as it stands in the files. head: so
+    many documents are shown. Equal documents are counted and shown as duplicates; nothing is put aside for
+    validation. Writes nothing. Raises InputError as a corpus does.
     """
     if head < 0:
         raise InputError(f"--head: expected 0 or more, found {head}")
-    named = [{"path": path, **({"split": split} if split else {})} for path in inputs]
-    values = {
-        "inputs": named, "column": column if column is None or isinstance(column, str) else list(column),
-        "unit": unit, "encoding": encoding, "normalize": normalize,
-        "valid_fraction": 0.0,
-    }  # fmt: skip
+    given = {name: value for name, value in reading.items() if value is not None}
+    values = {"inputs": list(inputs), "normalize": "none", "valid_fraction": 0.0, **given}
     return Result(None, survey(build(CorpusSettings, values, "data"), head=head))

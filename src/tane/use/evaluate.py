@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.loss import Loss
 from tane.settings import build
 from tane.text.corpus import CorpusSettings
+from tane.text.inputs import HowToRead
 from tane.text.survey import temporary_corpus
 from tane.tokens.encoder import Encoder
 from tane.training.resume import RESOLVED, run_of
@@ -35,24 +37,19 @@ def evaluate(
     model: str | os.PathLike[str],
     data: str | Sequence[str],
     *,
-    column: str | Sequence[str] | None = None,
-    unit: str | None = None,
-    normalize: str | None = None,
-    encoding: str = "auto",
     block_size: int | None = None,
     device: str = "auto",
+    **reading: Unpack[HowToRead],
 ) -> Result:
     """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens,
     chars}.
 
-    column, unit, normalize: as in a recipe; None takes the settings of the run that the model belongs to,
-    else the defaults. block_size: positions of context; None takes the model's own. Duplicates in the data
-    are scored, not dropped.
+    reading: column, sheet, split, format, quoting, unit, encoding, normalize, as in a recipe's corpus; what
+    is not given is that of the run that the model belongs to (but for the encoding), else the default.
+    block_size: positions of context; None takes the model's own. Duplicates are scored, not dropped.
     """
     folder = find_model(model)
-    settings = _text_settings(
-        folder, [data] if isinstance(data, str) else list(data), column, unit, normalize, encoding
-    )
+    settings = _text_settings(folder, [data] if isinstance(data, str) else list(data), reading)
     encoder = Encoder(folder)
     network = open_model(folder)
     runtime = Runtime(choose_device(device), "fp32", False, torch.get_num_threads())
@@ -80,15 +77,12 @@ def evaluate(
     return Result(str(folder), metrics)
 
 
-def _text_settings(
-    folder: Path, data: list[str], column: str | Sequence[str] | None, unit: str | None,
-    normalize: str | None, encoding: str,
-) -> CorpusSettings:  # fmt: skip
+def _text_settings(folder: Path, data: list[str], reading: HowToRead) -> CorpusSettings:
     run_dir = run_of(folder)
     own = read_yaml(run_dir / RESOLVED).get("corpus", {}) if run_dir else {}
-    values = {"inputs": data, "valid_fraction": 0.0, "dedup": "none", "encoding": encoding}
-    values["column"] = column or own.get("column")
-    values |= {"unit": unit or own.get("unit"), "normalize": normalize or own.get("normalize", "nfkc")}
+    kept = {name: own[name] for name in HowToRead.__annotations__ if own.get(name) and name != "encoding"}
+    given = {name: value for name, value in reading.items() if value is not None}
+    values = {"inputs": data, "valid_fraction": 0.0, "dedup": "none", **kept, **given}
     return build(CorpusSettings, values, "evaluate")
 
 

@@ -12,13 +12,14 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from tane import progress
 from tane.errors import InputError
 from tane.settings import build
 from tane.text.columns import fit, fit_end, named, table
 from tane.text.corpus import CorpusSettings
+from tane.text.inputs import HowToRead
 from tane.text.survey import temporary_corpus
 from tane.tokens import bare, taken
 from tane.tokens.describe import Spelling, describe
@@ -37,22 +38,20 @@ def show_tokenizer(
     name: str | os.PathLike[str],
     *,
     inputs: Sequence[str] | str = (),
-    column: str | Sequence[str] | None = None,
-    unit: str | None = None,
-    encoding: str = "auto",
     head: int = 3,
     dictionary: str | None = None,
+    **reading: Unpack[HowToRead],
 ) -> Result:
     """What a tokenizer is and, given text, what it does to it; `report_show` puts it on a page.
 
     name: a folder, run, file or hub id. `metrics`: {name, ...} as `tokens.describe.describe` has it; text: as
     `tokens.measure.measure` has it, or None without inputs; examples: [{text, tokens}], the first sentence of
     `head` documents as its pieces. dictionary: "ipadic", "unidic-lite" or "sudachi", whose words a vocab.txt
-    with Japanese needs. inputs, column, unit, encoding: as in a recipe's corpus. The text is read as it
+    with Japanese needs. inputs, reading: as in a recipe's corpus. The text is read as it
     stands, duplicates too; at most MOST characters of it, evenly taken. Raises InputError.
     """
     _check_dictionary(dictionary, [name])
-    texts = _texts(inputs, column, unit, encoding) if inputs else []
+    texts = _texts(inputs, reading) if inputs else []
     sentences = _sentences(texts, head) if texts else [WITHOUT_TEXT]
     return Result(str(name), _look(name, dictionary, texts, sentences))
 
@@ -60,11 +59,9 @@ def show_tokenizer(
 def compare_tokenizers(
     *names: str | os.PathLike[str],
     inputs: Sequence[str] | str,
-    column: str | Sequence[str] | None = None,
-    unit: str | None = None,
-    encoding: str = "auto",
     head: int = 3,
     dictionary: str | None = None,
+    **reading: Unpack[HowToRead],
 ) -> Result:
     """Two or more tokenizers on the same text; `report_compare` puts them side by side.
 
@@ -79,7 +76,7 @@ def compare_tokenizers(
     if not inputs:
         raise InputError("there is no text to compare them on", "name it: --data my.txt")
     _check_dictionary(dictionary, names)
-    texts = _texts(inputs, column, unit, encoding)
+    texts = _texts(inputs, reading)
     sentences = _sentences(texts, head)
     found = [_look(name, dictionary, texts, sentences) for name in names]
     best = min(found, key=lambda one: one["text"]["tokens"])
@@ -131,18 +128,16 @@ def _check_dictionary(dictionary: str | None, names: Sequence[str | os.PathLike[
         raise InputError(f"the dictionary {dictionary} is for a vocab.txt, and none is given", "leave it out")
 
 
-def _texts(
-    inputs: Sequence[str] | str, column: str | Sequence[str] | None, unit: str | None, encoding: str
-) -> list[str]:
+def _texts(inputs: Sequence[str] | str, reading: HowToRead) -> list[str]:
     """The documents of the inputs, or every n-th of them where they hold more than MOST characters.
 
     Not normalised, since what the tokenizer itself changes or loses shall be seen; with duplicates, since the
     figures are of this text and not of what a corpus would keep of it.
     """
+    given = {name: value for name, value in reading.items() if value is not None}
     values = {
-        "inputs": [inputs] if isinstance(inputs, str) else list(inputs), "unit": unit, "encoding": encoding,
-        "column": column if column is None or isinstance(column, str) else list(column),
-        "normalize": "none", "dedup": "none", "valid_fraction": 0.0,
+        "inputs": [inputs] if isinstance(inputs, str) else list(inputs), "normalize": "none", "dedup": "none",
+        "valid_fraction": 0.0, **given,
     }  # fmt: skip
     settings = build(CorpusSettings, values, "tokenizer")
     with temporary_corpus(settings) as corpus:
