@@ -1,6 +1,7 @@
 """`make bench`: our side and the peers' side, in turn, on real text; writes a dated page of results.
 
-    python benchmarks/run.py [--part speed quality start tokenise prepare] [--rounds 5] [--text FILE] [--baseline SCRIPT]
+    python benchmarks/run.py [--part speed quality start tokenise prepare] [--rounds 5] [--text FILE]
+                             [--baseline SCRIPT]
 
 The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample. --baseline takes
 another script with the command line of benchmarks/tutorial_loop.py. Each part stays under ten minutes on two
