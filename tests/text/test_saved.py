@@ -212,7 +212,7 @@ def test_two_parts_are_a_user_or_a_configuration(library: dict[tuple[str, str | 
     assert saved.from_hub("a/b/c", None) == [Path("/both")]
     library["a", None] = {"train": ["/alone"]}
     assert saved.from_hub("a", None) == [Path("/alone")]
-    with pytest.raises(InputError, match="the hub has no data set x/y nor x with the configuration y"):
+    with pytest.raises(InputError, match="the hub has no data set x/y or x with the configuration y"):
         saved.from_hub("x/y", None)
 
 
@@ -319,7 +319,7 @@ def test_a_data_set_of_the_hub_then_of_the_cache(tmp_path: Path, endpoint: str) 
     assert texts([Path(path) for path in online[0]]) == TEXTS
     assert texts([Path(path) for path in online[1]]) == ["試験"]
     assert "no split 'x'; it has: 'train', 'test'" in online[2]
-    assert "the hub has no data set me/other nor me with the configuration other" in online[3]
+    assert "the hub has no data set me/other or me with the configuration other" in online[3]
     assert "the hub has no data set csv" in online[4]
     cached = ask(tmp_path, closed_port(), *asked[:2], ("me/tiny/none", None), ("me/other", None))
     assert cached[:2] == online[:2]

@@ -282,6 +282,7 @@ def test_damaged_rules(trained: Any, tmp_path: Path, damage: bytes) -> None:
 LETTERS = [(c, -5.0 - i / 8, NORMAL) for i, c in enumerate("</s>0xA▁padunko")]
 HIDDEN = [("<unk>", 0.0, UNKNOWN), ("</s>", 0.0, CONTROL), ("<pad>", 0.0, CONTROL)]
 BYTES = [(f"<0x{b:02X}>", 0.0, BYTE) for b in range(256)]
+LONG = ["unkounkounkounkounko雪", "雪unko", "unkopadunkopad", "<雪>"]  # the first and third are never taken
 SPELLED = ["</s>", "a</s>b", "<</s>>", "</s></s>", "<pad></s", "<unk>x<pad>", "<0x0A>", "s></s></s"]
 
 
@@ -296,6 +297,10 @@ SPELLED = ["</s>", "a</s>b", "<</s>>", "</s></s>", "<pad></s", "<unk>x<pad>", "<
         ([*HIDDEN, *BYTES, *LETTERS, ("x0", -4.0, NORMAL)], {"byte_fallback": True}),
         ([*HIDDEN, *LETTERS, ("so", -1.0, UNUSED), ("ス", -1.0, UNUSED), ("on", -2.0, NORMAL)], {}),
         ([*HIDDEN, *LETTERS, ("xx", -9.0, NORMAL), ("<p", -3.0, USER_DEFINED), ("ん", 0, USER_DEFINED)], {}),
+        (
+            [*HIDDEN, *LETTERS, ("unko", -1.0, NORMAL), *((s, 0.0, USER_DEFINED) for s in LONG)],
+            {},
+        ),
     ],
     ids=[
         "letters",
@@ -306,12 +311,13 @@ SPELLED = ["</s>", "a</s>b", "<</s>>", "</s></s>", "<pad></s", "<unk>x<pad>", "<
         "bytes",
         "unused",
         "symbols",
+        "symbols that lose",
     ],
 )
 def test_hidden_pieces_stay_text(tmp_path: Path, pieces: Any, options: Any) -> None:
     pair = Pair(models.build(tmp_path / "m.model", pieces, **options))
     chance = random.Random(0)
-    parts = [*SPELLED, *"<>/spadunkおx0Aス ", "so", "on", "ん", "<s>", "<sep>"]
+    parts = [*SPELLED, *"<>/spadunkおx0Aス ", "so", "on", "ん", "<s>", "<sep>", *LONG]
     texts = SPELLED + ["".join(chance.choices(parts, k=5)) for _ in range(3000)]
     assert pair.wrong(texts)[0] == []
 
@@ -319,8 +325,16 @@ def test_hidden_pieces_stay_text(tmp_path: Path, pieces: Any, options: Any) -> N
 def test_hidden_pieces_that_cannot_stay_text_are_refused(tmp_path: Path) -> None:
     pieces = [*HIDDEN, *LETTERS, *((p, -3.0, NORMAL) for p in ("</", "/s", "s>", "x?"))]
     path = models.build(tmp_path / "m.model", pieces)
-    with pytest.raises(InputError, match=r"cannot be converted exactly: nothing keeps '</s>'"):
+    with pytest.raises(InputError, match="a character of its pieces is no piece, and some pieces score very"):
         spm.convert(path)
+    path = models.build(
+        tmp_path / "m.model", [*HIDDEN, *LETTERS, ("?!", 0.0, CONTROL), ("?!x", -3.0, NORMAL)]
+    )
+    with pytest.raises(InputError, match=r"cannot be converted exactly: nothing keeps '\?!' in a text"):
+        spm.convert(path)
+    pieces = [*HIDDEN, *LETTERS, ("x雪", -4.0, NORMAL), ("雪" * 9, 0.0, USER_DEFINED)]
+    with pytest.raises(InputError, match=r"its symbol '雪+' overlaps with its piece 'x雪'"):
+        spm.convert(models.build(tmp_path / "m.model", pieces))
 
 
 @pytest.mark.parametrize(

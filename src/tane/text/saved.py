@@ -154,7 +154,7 @@ def from_hub(name: str, split: str | None) -> list[Path]:
             loaded = _load(meaning, online)
             if loaded is not None:
                 return _cached(loaded, split, f"hf://{name}")
-    tried = " nor ".join(map(str, meanings))
+    tried = " or ".join(map(str, meanings))
     if online:
         raise InputError(
             f"the hub has no data set {tried}", "check the name, and log in if it is a private one"
