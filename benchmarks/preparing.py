@@ -1,17 +1,20 @@
 """The sides of the parts `tokenise` and `prepare` of run.py; each prints one JSON object.
 
     python benchmarks/preparing.py library TOKENIZER FILE    the tokenizers library alone, texts in memory
-    python benchmarks/preparing.py calls TOKENIZER FILE      one call a paragraph, as tutorials do
+    python benchmarks/preparing.py calls TOKENIZER FILE      one call a sentence, as tutorials do
     python benchmarks/preparing.py shards TOKENIZER FILE     tane's stage: corpus from the disk to token files
     python benchmarks/preparing.py prepare TOKENIZER FILE    `tane prepare` as a whole, with its peak memory
 
-Megabytes are of UTF-8 text. The peak is the memory of all processes together, shared pages counted once.
+A number behind them is that of the cores to use. Megabytes are of UTF-8 text. The peak is the memory of all
+processes together, shared pages counted once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,11 +66,11 @@ def library(tokenizer: Path, path: Path) -> dict[str, float]:
 
 
 def calls(tokenizer: Path, path: Path) -> dict[str, float]:
-    """transformers' tokenizer, a call a paragraph."""
+    """transformers' tokenizer, a call a sentence."""
     from transformers import AutoTokenizer
 
     own = AutoTokenizer.from_pretrained(tokenizer)
-    texts = paragraphs(path, CALLS_BYTES)
+    texts = [s for text in paragraphs(path, CALLS_BYTES) for s in re.findall(r"[^。\n]+。?", text)]
     size = megabytes(texts)
     start = time.perf_counter()
     tokens = sum(len(own.encode(text, add_special_tokens=False)) for text in texts)
@@ -137,4 +140,6 @@ SIDES: dict[str, Callable[[Path, Path], dict[str, float]]] = {
 }  # fmt: skip
 
 if __name__ == "__main__":
+    if len(sys.argv) > 4:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[4])])
     print(json.dumps(SIDES[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))))

@@ -175,20 +175,23 @@ def large_text(bench: Bench, megabytes: int) -> Path:
     return path
 
 
-def tokenise(bench: Bench, rounds: int) -> dict:
-    """Text to ids: tane's stage, one call a paragraph, the raw library."""
-    text, tokenizer = str(large_text(bench, 10)), str(bench.work / "data" / "tokenizer")
+def tokenise(bench: Bench, rounds: int) -> list[dict]:
+    """Text to ids on one core and on all: tane's stage, one call a sentence, the raw library."""
+    text, tokenizer = str(large_text(bench, 30)), str(bench.work / "data" / "tokenizer")
     script = [sys.executable, str(HERE / "preparing.py")]
-    sides = [
-        runner.Side(name, [*script, side, tokenizer, text], "mb_per_s", ("tokens",))
-        for name, side in (
-            ("tane, corpus to token files", "shards"),
-            ("a call a paragraph", "calls"),
-            ("tokenizers alone, texts in memory", "library"),
-        )
-    ]
-    notes = "Megabytes of UTF-8 text a second, unigram of 8,000 pieces, 10 MB, all cores."
-    return runner.interleave("Tokenising", sides, rounds, notes)
+    tables = []
+    for title, cores in (("one core", ["1"]), ("all cores", [])):
+        sides = [
+            runner.Side(name, [*script, side, tokenizer, text, *cores], "mb_per_s", ("tokens",))
+            for name, side in (
+                ("tane, corpus on the disk to token files", "shards"),
+                ("a call a sentence (transformers)", "calls"),
+                ("tokenizers alone, texts in memory", "library"),
+            )
+        ]
+        notes = "Megabytes of UTF-8 text a second, unigram of 8,000 pieces, 30 MB (2 MB for the calls)."
+        tables.append(runner.interleave(f"Tokenising, {title}", sides, rounds, notes))
+    return tables
 
 
 def prepare(bench: Bench, rounds: int) -> dict:
@@ -230,7 +233,8 @@ def main() -> None:
             text = str(work / "sample.txt")
             write_corpus(text)
         bench = Bench(str(Path(text).resolve()), args.baseline, work)
-        results = [PARTS[part](bench, args.rounds) for part in args.part]
+        made = [PARTS[part](bench, args.rounds) for part in args.part]
+        results = [result for few in made for result in (few if isinstance(few, list) else [few])]
         shown = {str(work): "WORK", str(Path(text).resolve()): "TEXT", sys.executable: "python"}
         shown |= {str(args.baseline): args.baseline.name, str(RECIPE): f"recipes/{RECIPE.name}"}
         for result in results:

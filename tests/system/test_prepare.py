@@ -59,11 +59,13 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(recipe: Path, data: Path, *flags: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+def start(
+    recipe: Path, data: Path, *flags: str, log: Path | None = None, **environment: str
+) -> subprocess.Popen[bytes]:
     noted = log or data.with_name(data.name + ".log")
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(noted), str(recipe), "--data-dir", str(data), *flags],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         process_group=0,
     )  # fmt: skip
 
@@ -96,9 +98,10 @@ def kill_until_done(recipe: Path, data: Path, number: int) -> int:
     """Start again and again, killing at random moments; returns the kills."""
     chance, kills = random.Random(number), 0
     while True:
-        process = start(recipe, data)
+        # publishing is stretched, so that no attempt ends before its kill comes
+        process = start(recipe, data, TANE_FAILPOINT="publish.before_rename=sleep:0.1")
         try:
-            process.wait(chance.uniform(0.3, 4.0) if kills < 6 else 120)
+            process.wait(chance.uniform(0.3, 4.0) if kills < 4 else 120)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -110,6 +113,7 @@ def kill_until_done(recipe: Path, data: Path, number: int) -> int:
 
 def check_killed(recipe: Path, whole: dict[str, dict[str, Any]], data: Path, number: int) -> None:
     kills = kill_until_done(recipe, data, number)
+    print(f"\n{kills} kills")  # shown by pytest -s
     assert hashes(data) == whole and kills >= 1
     made = data.with_name(data.name + ".log").read_text().split("\n")
     work = [line for line in made if line.startswith(("piece ", "shard "))]

@@ -16,7 +16,7 @@ LINES = [  # what a trainer needs to have seen, beside a text
     "The quick brown fox, 3.14 (000) [x] <y> </z>",
     "ーーーー 「あ」 。。。 ！！？ aaaa bbbb abab",
 ]
-SYMBOLS = ["<sep>", "\n", "\n\n", "日本", "①", "[MASK]", "か\u3099", "(=", "==", "a"]
+SYMBOLS = ["<sep>", "\n", "\n\n", "日本", "①", "[MASK]", "か\u3099", "です", "すは", "(=", "==", "a"]
 
 
 def train(path: Path, lines: Iterable[str], **options: Any) -> Path:

@@ -6,12 +6,9 @@ entries, so a text that spells one is cut inside it, at a place where no other p
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from tane.tokens.charsmap import quoted
 from tane.tokens.spm_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Model, inexact
@@ -25,71 +22,18 @@ def unigram(model: Model) -> tuple[Any, list[Any], dict[str, str]]:
     replaced by others before. Raises InputError for what cannot be exact."""
     from tokenizers import models
 
-    normal = {p: s for p, s, t in zip(model.pieces, model.scores, model.types, strict=True) if t == NORMAL}
-    lowest = min(normal.values())  # the score of the unknown is lower than the lowest of all by 10
-    symbols, hidden = _symbols(model, normal)
-    scores = {
-        piece: max(score, lowest) for piece, score in zip(model.pieces, model.scores, strict=True)
-    } | symbols
-    cuts, muddled, rest = _hide(model, [*model.of_type(UNKNOWN, CONTROL, UNUSED, BYTE), *hidden])
-    singles = model.singles()
-    if any(c not in singles for piece in rest for c in piece):
-        raise inexact(model.path, f"nothing keeps {rest[0]!r} in a text from becoming that piece")
-    scores |= dict.fromkeys(rest, NEVER)
-    if min(scores.values()) < lowest and any(c not in singles for piece in normal for c in piece):
-        raise inexact(model.path, "a character of its pieces is no piece, and some pieces score very low")
-    vocabulary = list(scores.items())
-    search = models.Unigram(vocabulary, unk_id=model.unk_id, byte_fallback=model.byte_fallback)
+    lowest = min(s for s, kind in zip(model.scores, model.types, strict=True) if kind == NORMAL)
+    # the score of the unknown lies below the lowest of all, so none may be lower
+    scores = {piece: max(score, lowest) for piece, score in zip(model.pieces, model.scores, strict=True)}
+    scores |= {piece: 0.1 * (len(piece.encode()) - 1) for piece in model.of_type(USER_DEFINED)}  # a bonus
+    cuts, muddled, rest = _hide(model, model.of_type(UNKNOWN, CONTROL, UNUSED, BYTE))
+    if rest:  # where every character has a piece, the score of the unknown does not matter
+        singles = model.singles()
+        if any(c not in singles for piece in (*rest, *model.visible()) for c in piece):
+            raise inexact(model.path, f"nothing keeps {rest[0]!r} in a text from becoming that piece")
+        scores |= dict.fromkeys(rest, NEVER)
+    search = models.Unigram(list(scores.items()), unk_id=model.unk_id, byte_fallback=model.byte_fallback)
     return search, cuts, muddled
-
-
-def _symbols(model: Model, normal: dict[str, float]) -> tuple[dict[str, float], list[str]]:
-    """The scores of user-defined symbols, and those that SentencePiece never takes.
-
-    Its score for them is as many times the best score as they have bytes. If that is below the lowest of the
-    pieces, it lowers the score of the unknown here, with which a symbol competes that has a character unknown
-    by itself. So it is found out whether such a symbol wins. Raises InputError where that depends on the text
-    around it.
-    """
-    lowest, highest = min(normal.values()), max(normal.values())
-    symbols = {
-        piece: float(np.float32(len(piece.encode())) * np.float32(highest)) - 0.1
-        for piece in model.of_type(USER_DEFINED)
-    }
-    singles = model.singles()
-    unknown_by_itself = [piece for piece in symbols if any(c not in singles for c in piece)]
-    low = [piece for piece, score in symbols.items() if score < lowest]
-    competing = unknown_by_itself if set(low) - set(unknown_by_itself) else set(unknown_by_itself) & set(low)
-    visible = {**normal, **symbols}
-    by_letter: dict[str, list[str]] = defaultdict(list)
-    ends = {c for piece in competing for c in (piece[0], piece[-1])}
-    for piece in visible:
-        for c in ends.intersection(piece):
-            by_letter[c].append(piece)
-    never = []
-    for piece in sorted(competing):
-        for other in {*by_letter[piece[0]], *by_letter[piece[-1]]} - {piece}:
-            if _reaches_over(other, piece):
-                raise inexact(model.path, f"its symbol {piece!r} overlaps with its piece {other!r}")
-        best = [0.0] + [-math.inf] * len(piece)  # scores of the text up to each place without the symbol
-        for end in range(1, len(piece) + 1):
-            for start in range(end):
-                part = piece[start:end]
-                unknown = lowest - 10 if end - start == 1 and part not in singles else -math.inf
-                score = visible.get(part, unknown) if part != piece else unknown
-                best[end] = max(best[end], best[start] + score)
-        if abs(best[-1] - symbols[piece]) < 1e-3:
-            raise inexact(model.path, f"its symbol {piece!r} scores as its parts do")
-        if best[-1] > symbols[piece]:
-            never.append(piece)
-        symbols[piece] = max(symbols[piece], lowest)
-    return symbols, never
-
-
-def _reaches_over(other: str, piece: str) -> bool:
-    """Whether another piece may stand over a border of `piece` in some text."""
-    left = any(piece.startswith(other[k : k + len(piece)]) for k in range(1, len(other)))
-    return left or any(piece.endswith(other[max(0, k - len(piece)) : k]) for k in range(1, len(other)))
 
 
 def bpe(model: Model) -> tuple[Any, list[Any], dict[str, str]]:
