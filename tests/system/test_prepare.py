@@ -65,8 +65,8 @@ def start(
     noted = log or data.with_name(data.name + ".log")
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(noted), str(recipe), "--data-dir", str(data), *flags],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        process_group=0,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, process_group=0,
     )  # fmt: skip
 
 
