@@ -40,11 +40,13 @@ def run_jobs(
     *,
     progress: Progress = lambda amount: None,
     what: str = "the work",
+    environment: dict[str, str] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """(number, result) of each job as it ends; one worker, or one job, works in this process.
 
-    progress: called with the amounts that jobs report. Raises what a job raised, Interrupted when a signal
-    asks to stop (running jobs are given up), ResourceError when a child dies.
+    progress: called with the amounts that jobs report; environment: variables set for children. Raises what
+    a job raised, Interrupted when a signal asks to stop (running jobs are given up), ResourceError when a
+    child dies.
     """
     if workers <= 1 or len(jobs) <= 1:
         call = _function(function)
@@ -52,7 +54,7 @@ def run_jobs(
             signals.poll(f"{what} is not finished")
             yield number, call(job, progress)
         return
-    children = [_Child(function) for _ in range(min(workers, len(jobs)))]
+    children = [_Child(function, environment or {}) for _ in range(min(workers, len(jobs)))]
     try:
         yield from _serve(children, list(enumerate(jobs)), progress, what)
     finally:
@@ -90,8 +92,8 @@ def _serve(
 class _Child:
     """One child process, working on one job at a time."""
 
-    def __init__(self, function: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    def __init__(self, function: str, more: dict[str, str]) -> None:
+        environment = {**os.environ, **more, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         code = f"from tane.workers import child; child({function!r})"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

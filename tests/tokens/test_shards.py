@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tane import files, signals
+from tane import files, signals, workers
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.text import parts
 from tane.text.corpus import Corpus, CorpusSettings, Part, build_corpus
@@ -306,9 +306,9 @@ def parts_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
     read = Corpus.part
 
-    def noted(self: Corpus, part: Part) -> Any:
+    def noted(self: Corpus, part: Part, *limits: int) -> Any:
         numbers.append(part.number)
-        return read(self, part)
+        return read(self, part, *limits)
 
     monkeypatch.setattr(Corpus, "part", noted)
     return numbers
@@ -342,10 +342,10 @@ def cut_work(tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pyte
 
     read = Corpus.part
 
-    def stop(self: Corpus, part: Part) -> Any:
+    def stop(self: Corpus, part: Part, *limits: int) -> Any:
         if part == corpus.parts()[-1]:
             raise InputError("stopped here")
-        return read(self, part)
+        return read(self, part, *limits)
 
     with monkeypatch.context() as patch:
         patch.setattr(Corpus, "part", stop)
@@ -391,6 +391,17 @@ def test_a_signal_stops_the_work_and_says_how_to_go_on(
     assert [r.tolist() for r in Shards(tmp_path / "shards", "train").documents()] == expected_rows(
         corpus, "train", encoder
     )
+
+
+def test_several_processes_write_the_same_bytes(
+    tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = write_shards(corpus, encoder, tmp_path / "alone", FINGERPRINT)
+    monkeypatch.setattr(tokenise, "ALONE", 0)
+    for count in (2, 3):
+        monkeypatch.setattr(workers, "cores", lambda count=count: count)
+        assert write_shards(corpus, encoder, tmp_path / str(count), FINGERPRINT) == alone
+    assert not list(tmp_path.glob(".parts-*"))
 
 
 def test_a_disk_without_links(

@@ -23,7 +23,7 @@ from tane.text import pieces
 from tane.text.fates import Fate
 from tane.text.inputs import CorpusSettings, InputSettings, expand, fingerprint, input_state
 from tane.text.join import FATES, SPLITS, Join
-from tane.text.parts import part_name, read_part
+from tane.text.parts import document_of, lines_of, part_name
 from tane.types import Document
 
 __all__ = ["Corpus", "CorpusSettings", "InputSettings", "build_corpus", "fingerprint", "input_state"]
@@ -133,22 +133,29 @@ class Corpus:
             start += counts["documents"]
         return found
 
-    def part(self, part: Part) -> Iterator[tuple[str, Document]]:
-        """(split, document) of each document of one part that stays in the corpus, in order."""
+    def part(
+        self, part: Part, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, str, Document]]:
+        """(number in the part, split, document) of what stays in the corpus of one part, in order.
+
+        first, last: only documents of these numbers; the others are counted, not looked at.
+        """
         kept = {int(Fate.TRAIN): "train", int(Fate.VALID): "valid"}
         with open(self.folder / FATES, "rb") as file:
             file.seek(part.start)
             mine = file.read(part.counts["documents"])
         count = 0
-        for document in read_part(part.path):
-            fate = mine[count] if count < len(mine) else Fate.DUPLICATE
+        for number, line in enumerate(lines_of(part.path)):
             count += 1
             if not count % 10_000:
                 signals.poll("the corpus was being read")
+            if number < first or (last is not None and number >= last) or number >= len(mine):
+                continue
+            document, fate = document_of(line, part.path), mine[number]
             if fate in kept:
-                yield kept[fate], document
+                yield number, kept[fate], document
             elif fate == Fate.CUT:
-                yield from self._halves(document)
+                yield from ((number, *half) for half in self._halves(document))
         if count != part.counts["documents"]:
             expected = part.counts["documents"]
             raise IntegrityError(f"{part.path} holds {count:,} documents, not {expected:,} as listed")
@@ -169,7 +176,7 @@ class Corpus:
             raise InputError(f"unknown split {split!r}", f"choose one of: {', '.join(SPLITS)}")
         for part in self.parts():
             if part.counts[split]:
-                yield from (document for name, document in self.part(part) if name == split)
+                yield from (document for _, name, document in self.part(part) if name == split)
 
     def texts(self, split: str) -> Iterator[str]:
         """The texts of a split in order."""

@@ -95,16 +95,20 @@ def part_name(number: int) -> str:
 
 def read_part(path: Path) -> Iterator[Document]:
     """The documents of one part in order. Raises IntegrityError where it is cut, changed, or not ours."""
-    for line in _lines(path):
-        try:
-            value = json.loads(line)
-            document = Document(value["id"], value["text"], value.get("meta", {}))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise _damaged(path, "a line is not the JSON that was written") from None
-        yield document
+    return (document_of(line, path) for line in lines_of(path))
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def document_of(line: bytes, path: Path) -> Document:
+    """The document of one line of a part."""
+    try:
+        value = json.loads(line)
+        return Document(value["id"], value["text"], value.get("meta", {}))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(path, "a line is not the JSON that was written") from None
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of one part, each a document. Raises IntegrityError where the part is cut or changed."""
     import zstandard
 
     unpacker = zstandard.ZstdDecompressor().decompressobj()

@@ -109,7 +109,7 @@ def _look(corpus: Corpus, head: int) -> tuple[Counter[int], dict[str, int], list
     size = 0
     with bar(sum(part.counts["documents"] for part in corpus.parts()), "looking", "doc") as progress:
         for part in corpus.parts():
-            for split, document in corpus.part(part):
+            for _, split, document in corpus.part(part):
                 text = document.text
                 lengths[len(text)] += 1
                 if len(first) < head:

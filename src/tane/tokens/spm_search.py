@@ -24,8 +24,7 @@ def unigram(model: Model) -> tuple[Any, list[Any], dict[str, str]]:
 
     lowest = min(s for s, kind in zip(model.scores, model.types, strict=True) if kind == NORMAL)
     # the score of the unknown lies below the lowest of all, so none may be lower
-    scores = {piece: max(score, lowest) for piece, score in zip(model.pieces, model.scores, strict=True)}
-    scores |= {piece: 0.1 * (len(piece.encode()) - 1) for piece in model.of_type(USER_DEFINED)}  # a bonus
+    scores = {piece: max(score, lowest) for piece, score in zip(model.pieces, model.values(), strict=True)}
     cuts, muddled, rest = _hide(model, model.of_type(UNKNOWN, CONTROL, UNUSED, BYTE))
     if rest:  # where every character has a piece, the score of the unknown does not matter
         singles = model.singles()

@@ -10,8 +10,7 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from tane.tokens.shards import SPLITS, token_dtype, write_index
 
 VERSION = 1  # of what is written for the same corpus and tokenizer
 COUNTS = ("documents", "tokens", "characters", "unknown", "checked", "changed_by_round_trip")
-BATCH_CHARS = 1_000_000  # characters handed to the tokenizer at once: bounds the memory
+BATCH_CHARS = 500_000  # characters handed to the tokenizer at once: bounds the memory
 ALONE = 4_000_000  # characters that one process tokenises before others have started
+MOST = 6  # processes, of about 120 MB each; on more cores each has several threads
 CHECK_EVERY = 1000  # one document in so many is decoded back and compared (R16)
 AGAIN = "run the same command again"
 
@@ -71,45 +71,29 @@ class _Writer:
 
 
 def _encode(
-    corpus: Corpus,
-    part: Part,
-    encoder: Encoder,
-    folder: Path,
-    name: str,
-    first: int,
-    last: int,
-    progress: Any,
-) -> dict[str, Any]:
-    """Tokenise the documents [first, last) of a part; reading and writing go on while a thread encodes."""
+    corpus: Corpus, part: Part, encoder: Encoder, folder: Path, name: str, first: int, last: int,
+    progress: Callable[[int], object],
+) -> dict[str, Any]:  # fmt: skip
+    """Tokenise the documents of a part whose numbers are in [first, last)."""
     writer = _Writer(folder, name, encoder)
-    with ThreadPoolExecutor(1) as thread:
-        waiting: tuple[list[tuple[str, str, bool]], Any] | None = None
-        for batch in _batches(corpus, part, first, last):
-            encoded = thread.submit(encoder.encode_batch, [text for _, text, _ in batch])
-            if waiting is not None:
-                writer.write(waiting[0], waiting[1].result())
-                progress(sum(len(text) for _, text, _ in waiting[0]))
-            waiting = batch, encoded
-            signals.poll("the text was being tokenised")
-        if waiting is not None:
-            writer.write(waiting[0], waiting[1].result())
-            progress(sum(len(text) for _, text, _ in waiting[0]))
-    return writer.close()
-
-
-def _batches(corpus: Corpus, part: Part, first: int, last: int) -> Iterator[list[tuple[str, str, bool]]]:
     batch: list[tuple[str, str, bool]] = []
     size = 0
-    for number, (split, document) in enumerate(corpus.part(part)):
-        if not first <= number < last:
-            continue
+
+    def flush() -> None:
+        nonlocal size
+        signals.poll("the text was being tokenised")
+        writer.write(batch, encoder.encode_batch([text for _, text, _ in batch]))
+        progress(size)
+        batch.clear()
+        size = 0
+
+    for number, split, document in corpus.part(part, first, last):
         batch.append((split, document.text, number % CHECK_EVERY == 0))
         size += len(document.text)
         if size >= BATCH_CHARS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+            flush()
+    flush()
+    return writer.close()
 
 
 def encode_slice(job: dict[str, Any], progress: Callable[[int], object]) -> dict[str, Any]:
@@ -191,26 +175,28 @@ def _write_parts(
     corpus: Corpus, encoder: Encoder, todo: list[Part], work: Path, done: dict[int, dict[str, Any]],
     advance: Callable[[int], object],
 ) -> None:  # fmt: skip
-    """Make and publish the parts of `todo`, noting each in `done`.
+    """Make and publish the parts of `todo` one after another, noting each in `done`.
 
-    A tokenizer that uses all cores by itself does so here; for others processes share each part.
+    Processes share a part, each with one thread and documents of its own: threads of one process would wait
+    for Python while ids become arrays.
     """
-    total = sum(part.counts["characters"] for part in todo)
-    slices = 1 if encoder.parallel or total < ALONE else workers.cores()
+    cores = workers.cores()
+    slices = 1 if sum(part.counts["characters"] for part in todo) < ALONE else min(cores, MOST)
     if slices == 1:
         for part in todo:
 
             def write(place: Path, part: Part = part) -> dict[str, Any]:
-                every = kept(part)
+                every = part.counts["documents"]
                 state = _encode(corpus, part, encoder, place, _name(part), 0, every, advance)
                 return _end(place, part, encoder, [state])
 
             done[part.number] = files.publish(work / part_folder(part), "shard", write).meta
         return
+    threads = {"RAYON_NUM_THREADS": str(-(-cores // slices))}
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=work) as place:
         jobs: list[dict[str, Any]] = []
         for part in todo:
-            documents = kept(part)
+            documents = part.counts["documents"]
             for number in range(slices):
                 jobs.append({
                     "corpus": str(corpus.folder), "tokenizer": encoder.name, "part": part.number,
@@ -220,7 +206,12 @@ def _write_parts(
         found: dict[int, list[Any]] = {part.number: [None] * slices for part in todo}
         by_number = {part.number: part for part in todo}
         for job, result in workers.run_jobs(
-            "tane.tokens.shards:encode_slice", jobs, slices, progress=advance, what="tokenising"
+            "tane.tokens.tokenise:encode_slice",
+            jobs,
+            slices,
+            progress=advance,
+            what="tokenising",
+            environment=threads,
         ):
             part = by_number[jobs[job]["part"]]
             found[part.number][job % slices] = result
@@ -258,11 +249,6 @@ def _end(folder: Path, part: Part, encoder: Encoder, results: list[dict[str, Any
             path.unlink()
     counts = [result["counts"] for result in results]
     return {split: {name: sum(c[split][name] for c in counts) for name in COUNTS} for split in SPLITS}
-
-
-def kept(part: Part) -> int:
-    """How many documents of a part stay in the corpus."""
-    return part.counts["train"] + part.counts["valid"]
 
 
 def _name(part: Part) -> str:
