@@ -1,14 +1,17 @@
-"""Small SentencePiece models, trained or put together piece by piece, for the tests of conversion."""
+"""Small SentencePiece models, trained or put together piece by piece, and what tests do to any tokenizer."""
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
+
+from tane.tokens import taken
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 LINES = [  # what a trainer needs to have seen, beside a text
@@ -58,3 +61,28 @@ def build(path: Path, pieces: Iterable[tuple[str, float, int]], **trainer: Any) 
 def processor(path: Path) -> Any:
     """SentencePiece's own reading of a model."""
     return sentencepiece.SentencePieceProcessor(model_file=str(path))
+
+
+TEXTS = [
+    "", "Hello world", "  two  spaces\n", "今日は東京で、ＡＢＣマートの①番を見た。", "ﾊﾞｽ ｶﾞｽ", "か\u3099",
+    "</s><unk>[MASK]<|endoftext|>", "👨\u200d👩\u200d👧 𠮷", "def f(x):\n    return x # ## ####", "it's",
+]  # fmt: skip
+
+
+def take(name: Path | str, target: Path, **options: Any) -> Any:
+    """Take a tokenizer into a new folder and open that by AutoTokenizer."""
+    from transformers import AutoTokenizer
+
+    target.mkdir()
+    taken.take(str(name), target, **options)
+    return AutoTokenizer.from_pretrained(str(target))
+
+
+def plain(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """The ids of texts, nothing added."""
+    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """What tokenizer_config.json says."""
+    return json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from tane.errors import InputError
-from tane.tokens import charsmap, spm, spm_model
+from tane.tokens import spm, spm_model
 from tests.tokens import models
 from tests.tokens.models import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 
@@ -198,83 +198,6 @@ def test_saved_and_opened_by_autotokenizer(
 def test_any_text(real: dict[str, Pair], text: str) -> None:
     for pair in real.values():
         assert pair.wrong([text])[0] == []
-
-
-# ------------------------------------------------------------------------------------------ normalisation
-
-
-def rules_of(path: Path) -> tuple[bytes, Any]:
-    """The rules of a model, and SentencePiece doing nothing but them."""
-    proto = models.read(path)
-    spec = proto.normalizer_spec
-    spec.add_dummy_prefix = spec.remove_extra_whitespaces = spec.escape_whitespaces = False
-    bare = path.with_suffix(".rules")
-    bare.write_bytes(proto.SerializeToString())
-    return spec.precompiled_charsmap, models.processor(bare)
-
-
-def marked_texts(sources: list[str], count: int) -> list[str]:
-    """Texts of the rules' sources, their later characters, and whatever may join the character before it."""
-    chance = random.Random(3)
-    longer = [source for source in sources if len(source) > 1]
-    tails = sorted({c for source in longer for c in source[1:]}) or ["x"]
-    others = "abAB\r\n \t>(012-\U0010fffd\u200d🙂🏻ᄀ각\u0345\u034f\u0e33"
-    pools: list[Any] = [sources, longer or sources, tails, tails, others]
-    lengths = [chance.randrange(1, 8) for _ in range(count)]
-    return ["".join(chance.choice(chance.choice(pools)) for _ in range(length)) for length in lengths]
-
-
-def test_rules_are_done_as_sentencepiece_does_them(trained: Any, tmp_path: Path) -> None:
-    from tokenizers.normalizers import Sequence
-
-    blob, theirs = rules_of(trained(*PAIRS[3]))
-    rules = sorted(charsmap.read_rules(blob))
-    ours = Sequence(charsmap.normalizers(blob, models.SYMBOLS))
-    characters = [chr(c) for c in range(1, 0x20000, 7) if not 0xD800 <= c < 0xE000]
-    for text in [*characters, *marked_texts(rules, 5000)]:
-        assert ours.normalize_str(text) == theirs.normalize(text), ascii(text)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"])
-def test_every_character_and_source_of_the_rules(lines: list[str], tmp_path: Path, name: str) -> None:
-    from tokenizers.normalizers import Sequence
-
-    blob, theirs = rules_of(models.train(tmp_path / "m.model", lines, normalization_rule_name=name))
-    ours = Sequence(charsmap.normalizers(blob, []))
-    rules = sorted(charsmap.read_rules(blob))
-    characters = [chr(c) for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000]
-    for text in [*characters, *rules, *marked_texts(rules, 50_000)]:
-        assert ours.normalize_str(text) == theirs.normalize(text), ascii(text)
-
-
-def test_rules_of_ones_own(lines: list[str], tmp_path: Path) -> None:
-    rules = [
-        "28 682A 29\t3231",
-        "41\t61",
-        "304B 3099\t304C",
-        "65 301\tE9",
-        "30A9 30A9\t30AA",
-        "FF\t",
-        "2460\t31 32",
-    ]
-    (tmp_path / "rules.tsv").write_text("\n".join(rules) + "\n", encoding="utf-8")
-    path = models.train(tmp_path / "m.model", lines, normalization_rule_tsv=str(tmp_path / "rules.tsv"))
-    chance = random.Random(0)
-    letters = [*"(株)Aaかe\u3099\u0301ォÿ① \u212b\u0340", "(株)", "ォォ"]
-    texts = ["".join(chance.choices(letters, k=7)) for _ in range(3000)]
-    assert Pair(path).wrong(texts)[0] == []
-
-
-@pytest.mark.parametrize("damage", [b"", b"\x00" * 8, b"\xff\xff\xff\x7f" + bytes(2000)])
-def test_damaged_rules(trained: Any, tmp_path: Path, damage: bytes) -> None:
-    proto = models.read(trained(*PAIRS[2]))
-    blob = proto.normalizer_spec.precompiled_charsmap
-    for bad in (damage + b"1", blob[: len(blob) // 2], blob[:4] + bytes(1024) + damage * 200 + blob[4:]):
-        proto.normalizer_spec.precompiled_charsmap = bad
-        (tmp_path / "m.model").write_bytes(proto.SerializeToString())
-        with pytest.raises(InputError, match="its normalisation rules are"):
-            spm.convert(tmp_path / "m.model")
 
 
 # -------------------------------------------------------------------------- pieces that no text may become

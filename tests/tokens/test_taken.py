@@ -1,47 +1,21 @@
-"""Somebody's tokenizer: exactly the ids of the original, or an InputError; no other ids, no code, no hang."""
+"""Somebody's tokenizer in a folder: exactly the ids of the original, or an InputError; never other ids."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sys
-import unicodedata
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, BertJapaneseTokenizer
+from transformers import AutoTokenizer
 
 from tane.errors import InputError
-from tane.tokens import soundness, spm, spm_model, taken
-from tests.text.mutations import survives
+from tane.tokens import spm, spm_model, taken
 from tests.tokens import make_bad_tokenizers as bad
 from tests.tokens import models
-
-TEXTS = [
-    "", "Hello world", "  two  spaces\n", "今日は東京で、ＡＢＣマートの①番を見た。", "ﾊﾞｽ ｶﾞｽ", "か\u3099",
-    "</s><unk>[MASK]<|endoftext|>", "👨\u200d👩\u200d👧 𠮷", "def f(x):\n    return x # ## ####", "it's",
-]  # fmt: skip
-
-
-def take(name: Path | str, target: Path, **options: Any) -> Any:
-    """Take a tokenizer into a new folder and open that by AutoTokenizer."""
-    target.mkdir()
-    taken.take(str(name), target, **options)
-    return AutoTokenizer.from_pretrained(str(target))
-
-
-def plain(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-
-
-def config_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+from tests.tokens.models import TEXTS, config_of, plain, take
 
 
 @pytest.fixture(scope="module")
@@ -220,211 +194,6 @@ def test_a_chat_template_is_kept_as_text(tmp_path: Path) -> None:
     assert take(tmp_path / "source", tmp_path / "taken").chat_template == bad.HOSTILE
 
 
-# -------------------------------------------------------------------------------------------- byte-level BPE
-
-
-@cache
-def byte_letters() -> dict[int, str]:
-    """GPT-2's letter for each byte."""
-    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    moved = [b for b in range(256) if b not in kept]
-    return {b: chr(b) for b in kept} | {b: chr(256 + i) for i, b in enumerate(moved)}
-
-
-class SlowBpe:
-    """GPT-2's encoding as its paper and code describe it, word by word and merge by merge."""
-
-    def __init__(self, vocabulary: Path, merges: Path) -> None:
-        self.ids = json.loads(vocabulary.read_text(encoding="utf-8"))
-        pairs = [
-            tuple(line.split(" ")) for line in merges.read_text(encoding="utf-8").split("\n")[1:] if line
-        ]
-        self.ranks = {pair: rank for rank, pair in enumerate(pairs)}
-
-    def encode(self, text: str) -> list[int]:
-        return [number for word in self.words(text) for number in self.word(word)]
-
-    def words(self, text: str) -> list[str]:
-        """Contractions, letters, digits and others, each with one space before; then the remaining spaces."""
-        found, place = [], 0
-        while place < len(text):
-            start = place
-            for short in ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d"):
-                if text.startswith(short, place):
-                    place += len(short)
-                    break
-            else:
-                place += text[place] == " " and place + 1 < len(text) and not text[place + 1].isspace()
-                kind = self.kind(text[place])
-                while place < len(text) and self.kind(text[place]) == kind:
-                    place += 1
-                if kind == "space" and place < len(text) and place - start > 1:
-                    place -= 1  # the last one goes to the word behind it
-            found.append(text[start:place])
-        return found
-
-    @staticmethod
-    def kind(letter: str) -> str:
-        names = {"L": "letter", "N": "digit"}
-        category = unicodedata.category(letter)[0]
-        return "space" if letter.isspace() else names.get(category, "other")
-
-    def word(self, word: str) -> list[int]:
-        parts = [byte_letters()[b] for b in word.encode()]
-        while True:
-            pairs = set(pairwise(parts)) & self.ranks.keys()
-            if not pairs:
-                return [self.ids[part] for part in parts]
-            best = min(pairs, key=self.ranks.__getitem__)
-            joined, place = [], 0
-            while place < len(parts):
-                both = tuple(parts[place : place + 2]) == best
-                joined.append("".join(best) if both else parts[place])
-                place += 1 + both
-            parts = joined
-
-
-@pytest.fixture(scope="module")
-def gpt2(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, SlowBpe]:
-    source = real_data / "tokenizers" / "gpt2"
-    auto = take(source, tmp_path_factory.mktemp("gpt2") / "taken")
-    return auto, SlowBpe(source / "encoder.json", source / "vocab.bpe")
-
-
-def test_gpt2s_known_ids(gpt2: tuple[Any, SlowBpe]) -> None:
-    auto, _ = gpt2
-    assert auto("Hello world")["input_ids"] == [15496, 995]
-    assert (auto.eos_token, auto.eos_token_id, len(auto), auto.pad_token) == (
-        "<|endoftext|>",
-        50256,
-        50257,
-        None,
-    )
-    spelled = auto("a<|endoftext|>b")["input_ids"]
-    assert 50256 not in spelled and auto.decode(spelled) == "a<|endoftext|>b", "text stays text"
-
-
-def test_gpt2s_ids_on_text(gpt2: tuple[Any, SlowBpe], real_data: Path) -> None:
-    auto, slow = gpt2
-    english = (real_data / "en" / "wikitext-2" / "test.txt").read_text(encoding="utf-8").split("\n")[:300]
-    japanese = (real_data / "ja" / "wikipedia-jsquad-valid.txt").read_text(encoding="utf-8").split("\n")[:60]
-    for text in [*TEXTS[:-1], *english, *japanese]:
-        ids = auto(text)["input_ids"]
-        assert ids == slow.encode(text), text
-        assert auto.decode(ids) == text
-
-
-@given(st.text(st.sampled_from("ab c'sltdre1Ａあ\u3000#$ \n\t\u00e9"), max_size=30))
-@settings(max_examples=200, deadline=None)
-def test_gpt2s_ids_on_any_text(gpt2: tuple[Any, SlowBpe], text: str) -> None:
-    auto, slow = gpt2
-    assert auto(text)["input_ids"] == slow.encode(text) and auto.decode(slow.encode(text)) == text
-
-
-def test_all_names_of_the_two_files(tmp_path: Path) -> None:
-    ids = []
-    for names in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
-        place = tmp_path / names[0]
-        place.mkdir()
-        (place / names[0]).write_text(json.dumps(bad.byte_level()), "utf-8")
-        (place / names[1]).write_text("#version: 0.2\na b\n", "utf-8")
-        for name in (place, place / names[0], place / names[1]):
-            auto = take(name, tmp_path / f"taken{len(ids)}")
-            ids.append(auto("abba <|endoftext|>")["input_ids"])
-            assert auto.eos_token_id == len(auto) - 1
-        (place / names[1]).unlink()
-        with pytest.raises(InputError, match=f"{names[0]} needs {names[1]} beside it"):
-            taken.take(place / names[0], tmp_path)
-    assert ids == [ids[0]] * 6 and ids[0][0] == bad.byte_level()["ab"]
-
-
-def test_a_vocabulary_without_all_bytes_is_refused(tmp_path: Path) -> None:
-    bad.pair({"a": 0, "b": 1, "ab": 2}, "a b\n")(tmp_path / "source")
-    with pytest.raises(
-        InputError, match="no vocabulary of a byte-level BPE like GPT-2's: it lacks 254 bytes"
-    ):
-        take(tmp_path / "source", tmp_path / "taken")
-
-
-# ------------------------------------------------------------------------------------------------ WordPiece
-
-MECAB = {"ipadic": "ipadic", "unidic-lite": "unidic_lite"}
-
-
-@pytest.mark.parametrize("dictionary", [*MECAB, "sudachi"])
-def test_a_japanese_vocabulary(real_data: Path, tmp_path: Path, lines: list[str], dictionary: str) -> None:
-    vocabulary = real_data / "tokenizers" / "bert-base-japanese-v3-vocab.txt"
-    auto = take(vocabulary, tmp_path / "taken", dictionary=dictionary)
-    assert type(auto) is BertJapaneseTokenizer and config_of(tmp_path / "taken")["do_lower_case"] is False
-    if dictionary == "sudachi":
-        kinds = config_of(tmp_path / "taken")["sudachi_kwargs"]
-        words: dict[str, Any] = {"word_tokenizer_type": "sudachi", "sudachi_kwargs": kinds}
-    else:
-        words = {"word_tokenizer_type": "mecab", "mecab_kwargs": {"mecab_dic": MECAB[dictionary]}}
-    by_hand = BertJapaneseTokenizer(str(vocabulary), subword_tokenizer_type="wordpiece", **words)
-    texts = [*TEXTS, *lines[:100]]
-    assert [auto(text)["input_ids"] for text in texts] == [by_hand(text)["input_ids"] for text in texts]
-    assert len(auto) == 32768 and auto.mask_token_id == by_hand.mask_token_id
-    assert auto("猫", "犬")["token_type_ids"] == [0, 0, 0, 1, 1], "which parts the texts of a pair"
-    again = take(tmp_path / "taken", tmp_path / "again")
-    assert [again(text)["input_ids"] for text in texts] == [auto(text)["input_ids"] for text in texts]
-    assert again("猫", "犬")["token_type_ids"] == [0, 0, 0, 1, 1]
-
-
-def test_a_japanese_vocabulary_needs_a_dictionary(real_data: Path, tmp_path: Path) -> None:
-    vocabulary = real_data / "tokenizers" / "bert-base-japanese-v3-vocab.txt"
-    with pytest.raises(InputError, match=r"holds Japanese .* but does not say who cuts words") as caught:
-        take(vocabulary, tmp_path / "taken")
-    assert "--tokenizer.dictionary unidic-lite" in caught.value.remedy
-
-
-def test_a_dictionary_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "vocab.txt").write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "猫"]), "utf-8"
-    )
-    monkeypatch.setitem(sys.modules, "unidic_lite", None)
-    with pytest.raises(InputError, match="not installed") as caught:
-        take(tmp_path, tmp_path / "taken", dictionary="unidic-lite")
-    assert "pip install" in caught.value.remedy and "unidic-lite" in caught.value.remedy
-
-
-def test_a_dictionary_for_what_has_no_words(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tokenizer\.dictionary is ipadic, but .* is no vocab\.txt"):
-        take(model, tmp_path / "taken", dictionary="ipadic")
-
-
-@pytest.mark.parametrize(("piece", "lower", "ids"), [("hello", True, [5, 5]), ("Hello", False, [1, 5])])
-def test_an_english_vocabulary(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], piece: str, lower: bool, ids: list[int]
-) -> None:
-    vocabulary = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        piece,
-        "##s",
-        *(f"x{i}" for i in range(20)),
-        "の",
-    ]
-    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", "utf-8")
-    auto = take(tmp_path, tmp_path / "taken")
-    assert plain(auto, ["hello Hello"]) == [ids] and plain(auto, [piece + "s"]) == [[5, 6]]
-    assert config_of(tmp_path / "taken")["do_lower_case"] is lower
-    assert ("in lower case" if lower else "as it is") in capsys.readouterr().err
-
-
-def test_a_text_file_is_no_vocabulary(tmp_path: Path) -> None:
-    for data, match in (
-        (b"a\nb\n", r"has no \[PAD\] and no \[UNK\]"),
-        (b"\xff\xfe\n", "is not UTF-8: byte 0"),
-    ):
-        (tmp_path / "notes.txt").write_bytes(data)
-        with pytest.raises(InputError, match=match):
-            taken.take(tmp_path / "notes.txt", tmp_path)
-
-
 # ------------------------------------------------------------------------------------------ names and hashes
 
 
@@ -469,68 +238,6 @@ def test_the_fingerprint_is_of_the_content(model: Path, tmp_path: Path) -> None:
     assert taken.fingerprint(tmp_path / "run") != found
 
 
-# --------------------------------------------------------------------------------------------- bad tokenizers
-
-
-@pytest.mark.parametrize("row", bad.rows(), ids=lambda row: f"{row.row}-{row.name}")
-def test_bad_tokenizers(tmp_path: Path, row: bad.Bad) -> None:
-    row.write(tmp_path / row.name)
-    (tmp_path / "taken").mkdir()
-    if row.error is None:
-        taken.take(tmp_path / row.name, tmp_path / "taken")
-        assert taken.load(tmp_path / "taken")("ab")["input_ids"] == [5]
-        return
-    with pytest.raises(InputError, match=row.error) as caught:
-        taken.take(tmp_path / row.name, tmp_path / "taken")
-    assert row.name in str(caught.value) and len(str(caught.value)) < 600
-    if (tmp_path / row.name / "tokenizer.json").is_file():
-        with pytest.raises(InputError, match=row.error):
-            taken.load(tmp_path / row.name)
-
-
-def test_loading_runs_and_writes_nothing(tmp_path: Path) -> None:
-    settings_ = bad.config(
-        chat_template=bad.HOSTILE, tokenizer_file="/etc/hostname", vocab_file="/etc/hostname"
-    )
-    bad.folder(bad.unigram(), settings_)(tmp_path / "source")
-    (tmp_path / "source" / "evil.py").write_text("raise SystemExit", "utf-8")
-    taken.load(tmp_path / "source")  # imports what it needs
-    seen: list[tuple[str, Any]] = []
-    watching = True
-    sys.addaudithook(lambda event, arguments: seen.append((event, arguments)) if watching else None)
-    taken.load(tmp_path / "source")
-    watching = False
-    opened = [arguments for event, arguments in seen if event == "open"]
-    forbidden = ("subprocess", "os.system", "os.exec", "os.remove", "socket.connect")
-    assert opened and not [event for event, _ in seen if event.startswith(forbidden)]
-    assert not [a for a in opened if isinstance(a[1], str) and set(a[1]) & set("wax+")]
-    assert not [a for event, a in seen if event in ("exec", "compile", "open") and "evil" in str(a)]
-    assert not [a for a in opened if "hostname" in str(a[0])]
-
-
-# ------------------------------------------------------------------------------------------------- mutations
-
-
-def json_reader(path: Path) -> None:
-    soundness.open_tokenizer(path).encode("ab あい </s>")
-
-
-@pytest.mark.parametrize("make", [bad.unigram, bad.bpe])
-def test_mutated_tokenizer_json(tmp_path: Path, make: Any) -> None:
-    good = json.dumps(make(), ensure_ascii=False).encode()
-    read = [survives(json_reader, tmp_path / "tokenizer.json", good, number) for number in range(1000)]
-    assert 50 < read.count(True) < 950, "some are harmless, most are not"
-
-
-def test_mutated_sentencepiece_models(tmp_path: Path) -> None:
-    good = bad.spm(tmp_path / "good.model")
-    read = [survives(spm.convert, tmp_path / "m.model", good, number) for number in range(2000)]
-    assert 100 < read.count(True) < 1900
-
-
-@pytest.mark.slow
-def test_mutated_models_with_rules(tmp_path: Path, lines: list[str]) -> None:
-    path = models.train(tmp_path / "good.model", lines[:50], vocab_size=400)
-    good = path.read_bytes()
-    for number in range(300):
-        survives(spm.convert, tmp_path / "m.model", good, number)
+def test_a_dictionary_for_what_has_no_words(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tokenizer\.dictionary is ipadic, but .* is no vocab\.txt"):
+        take(model, tmp_path / "taken", dictionary="ipadic")
