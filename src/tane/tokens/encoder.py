@@ -9,9 +9,10 @@ memory and some seconds.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -174,6 +175,11 @@ class _Json:
         backend.encode_special_tokens = True
         backend.no_truncation()
         backend.no_padding()
+        added = backend.get_added_tokens_decoder().items()
+        special = {i: t.content for i, t in added if t.special and i != specials["unk"]}
+        self.special_ids = np.array(sorted(special), dtype=np.int64)
+        long = sorted((text for text in special.values() if len(text) > 1), key=len, reverse=True)
+        self.spelled = re.compile("|".join(map(re.escape, long))) if long else None
 
     @classmethod
     def open(cls, folder: Path, config: dict[str, Any]) -> _Json | None:
@@ -191,8 +197,31 @@ class _Json:
         return cls(backend, {role: _id(special, token) for role, token in tokens.items()})
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
-        encoded = self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(e.ids, dtype=np.int64) for e in encoded]
+        found = [np.array(e.ids, dtype=np.int64) for e in self._encoded(texts)]
+        if found and self.spelled is not None and np.isin(np.concatenate(found), self.special_ids).any():
+            # special tokens that are entries of a unigram vocabulary too: what spells one must stay text
+            for number, ids in enumerate(found):
+                if np.isin(ids, self.special_ids).any() and self.spelled.search(texts[number]):
+                    parts = self._encoded(self._cut(texts[number]))
+                    found[number] = np.array([i for part in parts for i in part.ids], dtype=np.int64)
+        return found
+
+    def _encoded(self, texts: list[str]) -> list[Any]:
+        try:
+            return self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        except BaseException as error:
+            if not soundness.is_panic(error):
+                raise
+            raise InputError(
+                f"the tokenizer cannot encode this text: {str(error).splitlines()[0]}",
+                "its tokenizer.json is faulty: take another",
+            ) from None
+
+    def _cut(self, text: str) -> list[str]:
+        """A text in parts, cut after the first character of whatever spells a special token."""
+        assert self.spelled is not None
+        places = [0, *(found.start() + 1 for found in self.spelled.finditer(text)), len(text)]
+        return [text[a:b] for a, b in pairwise(places)]
 
     def decode(self, ids: list[int]) -> str:
         return self.backend.decode(ids, skip_special_tokens=True)

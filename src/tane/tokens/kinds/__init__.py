@@ -56,7 +56,10 @@ def write_config(folder: Path, specials: Specials, **values: Any) -> None:
     """Write `tokenizer_config.json` for AutoTokenizer, with the special tokens."""
     # the class's name in all versions of transformers; 5 itself would write one that 4 cannot read
     first = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-    text = json.dumps({**first, **values, **specials.config()}, indent=1, ensure_ascii=False)
+    # said, since 4 and 5 would return other inputs by themselves; models with [CLS] know segments of a pair
+    segments = ["token_type_ids"] if specials.cls else []
+    inputs = {"model_input_names": ["input_ids", *segments, "attention_mask"]}
+    text = json.dumps({**first, **inputs, **values, **specials.config()}, indent=1, ensure_ascii=False)
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
 
 
