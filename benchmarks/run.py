@@ -177,10 +177,11 @@ def large_text(bench: Bench, megabytes: int) -> Path:
 
 def tokenise(bench: Bench, rounds: int) -> list[dict]:
     """Text to ids on one core and on all: tane's stage, one call a sentence, the raw library."""
-    text, tokenizer = str(large_text(bench, 30)), str(bench.work / "data" / "tokenizer")
+    tokenizer = str(bench.work / "data" / "tokenizer")
     script = [sys.executable, str(HERE / "preparing.py")]
     tables = []
-    for title, cores in (("one core", ["1"]), ("all cores", [])):
+    for title, megabytes, cores in (("one core", 30, ["1"]), ("all cores", 100, [])):
+        text = str(large_text(bench, megabytes))
         sides = [
             runner.Side(name, [*script, side, tokenizer, text, *cores], "mb_per_s", ("tokens",))
             for name, side in (
@@ -189,7 +190,9 @@ def tokenise(bench: Bench, rounds: int) -> list[dict]:
                 ("tokenizers alone, texts in memory", "library"),
             )
         ]
-        notes = "Megabytes of UTF-8 text a second, unigram of 8,000 pieces, 30 MB (2 MB for the calls)."
+        notes = (
+            f"Megabytes of UTF-8 text a second, unigram of 8,000 pieces, {megabytes} MB (2 MB for the calls)."
+        )
         tables.append(runner.interleave(f"Tokenising, {title}", sides, rounds, notes))
     return tables
 
