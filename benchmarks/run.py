@@ -240,6 +240,7 @@ def main() -> None:
         results = [result for few in made for result in (few if isinstance(few, list) else [few])]
         shown = {str(work): "WORK", str(Path(text).resolve()): "TEXT", sys.executable: "python"}
         shown |= {str(args.baseline): args.baseline.name, str(RECIPE): f"recipes/{RECIPE.name}"}
+        shown |= {str(HERE): "benchmarks"}
         for result in results:
             for row in result["rows"]:  # commands that anyone can type, without this machine's paths
                 command = " ".join(row["command"])

@@ -65,9 +65,7 @@ def test_downloaded_once(cache: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert server.requests[0][1]["Accept-Encoding"] == "identity"
         assert fetch(url) == fetch(url, sha256=HASH.upper()) == path and len(server.requests) == 1
     assert fetch(url) == path, "without any network"
-    told = (
-        capsys.readouterr().err.replace("\r", "\n").split("\n")
-    )  # a bar may follow
+    told = capsys.readouterr().err.replace("\r", "\n").split("\n")  # a bar may follow
     assert [line for line in told if line.startswith("downloading http")] == [
         f"downloading {url} (3.0 MB) to {path}"
     ]
