@@ -71,9 +71,10 @@ def test_seekable_files_seek(tmp_path: Path, suffix: str, held: int, monkeypatch
 
 @EACH
 def test_a_reader_may_close_its_file(tmp_path: Path, suffix: str) -> None:
-    path = written(tmp_path, suffix)
-    with Raw(path).seekable() as file:
+    raw = Raw(written(tmp_path, suffix))
+    with raw.seekable() as file:
         file.close()
+    assert raw.bytes == raw.path.stat().st_size
 
 
 @EACH
