@@ -118,6 +118,23 @@ def test_what_was_finished_is_kept(
     assert [name[:5] for name in names] == ["00004"]
 
 
+def test_a_part_that_fails_leaves_what_others_made(
+    texts: Path, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = build_corpus(options(texts), tmp_path / "whole" / "corpus")
+    shares = [pieces.share(planned(options(texts)), part, 2) for part in (1, 2)]
+    read_part_of(options(texts), tmp_path / "x" / "corpus", 1, 2)
+    bad = shares[1][0].inputs[0].path
+    good = bad.read_bytes()
+    bad.write_bytes(good[:-1] + b"\xff")
+    with pytest.raises(InputError):
+        read_part_of(options(texts), tmp_path / "x" / "corpus", 2, 2)
+    bad.write_bytes(good)
+    names = made(monkeypatch)
+    assert build_corpus(options(texts), tmp_path / "x" / "corpus") == whole
+    assert set(names) == {piece.name for piece in shares[1]}
+
+
 @pytest.mark.parametrize("damage", ["rows", "part", "manifest", "input"])
 def test_what_was_damaged_or_has_changed_is_made_again(
     texts: Path, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch, damage: str

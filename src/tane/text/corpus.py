@@ -10,6 +10,7 @@ them together moves no text. Memory stays bounded whatever the input: about one 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +90,8 @@ def _read(settings: CorpusSettings, planned: list[pieces.Piece], work: Path) -> 
                 done[todo[number].name] = Manifest.read(work / todo[number].name, "piece")
         except BaseException as error:
             if not finished:
-                shutil.rmtree(work, ignore_errors=True)
+                with contextlib.suppress(OSError):  # others may have finished pieces there
+                    work.rmdir()
             elif isinstance(error, Interrupted):
                 kept = f"{error.message}; {finished:,} of {len(planned):,} parts are kept"
                 raise Stopped(kept, "run the same command again") from None
