@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tane import recipe as recipes
 from tane.cli import split_overrides
-from tane.errors import InputError
+from tane.errors import InputError, Interrupted, Stopped
 from tane.optim.adamw import AdamW
 from tane.recipe import Recipe, train
 from tane.settings import Duration, leaves
@@ -423,3 +424,15 @@ def test_run_and_data_in_one_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the same folder"):
         train(recipe)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_tokenizer_that_is_stopped_on_its_way_out_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise Stopped("stopped by SIGTERM: reading the text is not finished; 1 of 2 parts are kept", "again")
+
+    monkeypatch.setattr(recipes, "prepare_data", stop)
+    with pytest.raises(Interrupted) as caught:
+        recipes.train_tokenizer(Recipe.from_mapping({}), out=tmp_path / "out")
+    assert "kept" not in str(caught.value) and caught.value.code == 130 and not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tane import files, progress, signals
-from tane.errors import InputError
+from tane.errors import InputError, Interrupted, Stopped
 from tane.model.build import ModelSettings
 from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
 from tane.optim.groups import OptimSettings
@@ -217,7 +217,10 @@ def train_tokenizer(recipe: Recipe, *, out: str | Path | None = None, rebuild: b
         raise InputError(f"{target} exists already", "choose another --out, or delete it")
     files.make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=target.parent) as place:
-        result = prepare_data(recipe.corpus, taken, Path(place), specials, until="tokenizer")
+        try:
+            result = prepare_data(recipe.corpus, taken, Path(place), specials, until="tokenizer")
+        except Stopped as error:  # what was kept goes with the folder
+            raise Interrupted(error.message.partition(";")[0]) from None
         shutil.move(Path(place) / "tokenizer", target)
     return Result(str(target), {**result.metrics, "data": None}, result.fingerprint)
 

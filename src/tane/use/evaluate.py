@@ -45,7 +45,7 @@ def evaluate(
     chars}.
 
     reading: column, sheet, split, format, quoting, unit, encoding, normalize, as in a recipe's corpus; what
-    is not given is that of the run that the model belongs to (but for the encoding), else the default.
+    is not given is that of the run that the model belongs to (but for encoding and format), else the default.
     block_size: positions of context; None takes the model's own. Duplicates are scored, not dropped.
     """
     folder = find_model(model)
@@ -80,7 +80,8 @@ def evaluate(
 def _text_settings(folder: Path, data: list[str], reading: HowToRead) -> CorpusSettings:
     run_dir = run_of(folder)
     own = read_yaml(run_dir / RESOLVED).get("corpus", {}) if run_dir else {}
-    kept = {name: own[name] for name in HowToRead.__annotations__ if own.get(name) and name != "encoding"}
+    of_files = {"encoding", "format"}  # of the run's own files, not of these
+    kept = {name: own[name] for name in HowToRead.__annotations__.keys() - of_files if own.get(name)}
     given = {name: value for name, value in reading.items() if value is not None}
     values = {"inputs": data, "valid_fraction": 0.0, "dedup": "none", **kept, **given}
     return build(CorpusSettings, values, "evaluate")
