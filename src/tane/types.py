@@ -33,36 +33,59 @@ class Block(NamedTuple):
     """One training example before batching; a pure function of (shards, length, packing).
 
     ids (L,) int64; segments (L,) int32, equal within one document; positions (L,) int32, restarting with each
-    segment; length: how many of the L ids are real (only the last block of a stream is shorter than L).
+    segment; length: how many of the L ids are real (only the last block of a stream is shorter than L);
+    starts (L,) bool: where a word starts, None where the objective does not ask.
     """
 
     ids: np.ndarray
     segments: np.ndarray
     positions: np.ndarray
     length: int
+    starts: np.ndarray | None = None
 
 
 class Vocabulary(NamedTuple):
-    """What an objective must know of the tokenizer: how many real pieces there are, and the ids it needs."""
+    """What an objective must know of the tokenizer: how many real pieces there are, and the ids it needs.
+
+    eos_id ends a text ([SEP] where there is no EOS); pad_id is eos_id where there is no padding token;
+    special_ids: every id that no text has, that of what is unknown included.
+    """
 
     size: int
     eos_id: int
     pad_id: int
+    mask_id: int | None = None
+    cls_id: int | None = None
+    sep_id: int | None = None
+    special_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one forward pass takes.
 
-    inputs: dict of (B, T) tensors, ready for `model(**inputs)`; labels (B, T) int64, IGNORE = no target:
-    logits[:, t] is scored by labels[:, t] (the objective has shifted already; the model never sees labels);
-    num_targets: how many labels are targets; num_tokens: how many input positions hold real tokens.
+    inputs: dict of (B, T) tensors; labels (B, T) int64, IGNORE = no target: logits[:, t] is scored by
+    labels[:, t] (the objective has shifted already; the model never sees labels); num_targets: how many
+    labels are targets; num_tokens: how many input positions hold real tokens; segments (B, T) int32:
+    positions attend only where it is equal, and `model/attention.py` makes of it what the model's family
+    takes. None: `model(**inputs)` is right as it is.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
     num_targets: int
     num_tokens: int
+    segments: Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """The same on a device; copies from pinned memory do not wait."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
+        segments = None if self.segments is None else move(self.segments)
+        return Batch(inputs, move(self.labels), self.num_targets, self.num_tokens, segments)
 
 
 @dataclass(slots=True)
@@ -84,6 +107,7 @@ class TrainState:
     evaluated_step: int = -1
     valid_loss: float | None = None
     valid_bits_per_char: float | None = None
+    valid_accuracy: float | None = None
     train_loss: float | None = None
     window_nats: float = 0.0
     window_targets: int = 0

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from tane import signals
 from tane.errors import DivergedError, Stopped
+from tane.model.loss import Loss
 from tane.recipe import Recipe, train
 from tane.training import checkpoint, run
 from tane.training.loop import Loop, validation_loss
@@ -29,13 +30,15 @@ def make_loop(recipe: Recipe, tmp_path: Path) -> Loop:
     """A loop that has not begun, without tracker files."""
     sections = recipe.sections()
     built = run.build(sections, recipe.data_path)
-    plan = run.make_plan(sections, built)
+    attention = run.choose_attention(sections, built.model, built.vocabulary)
+    plan = run.make_plan(sections, built, attention.way)
     parts = checkpoint.Parts(
         built.model, sections.optim.build(built.model), recipe.data_path / "tokenizer", 32, {}
     )
     return Loop(
         plan, tmp_path, built.model, sections.objective, sections.optim, Runtime("cpu", "fp32", False, 1),
         built.vocabulary, built.train_blocks, built.valid_blocks, parts, TrainState(), Untold(),
+        Loss(built.model, attention),
     )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def test_validation_loss_does_not_depend_on_the_batch_size_and_repeats_to_the_bi
     loop = make_loop(make_recipe(), tmp_path)
 
     def score(rows: int) -> float:
-        nats, targets = validation_loss(
+        nats, _, targets = validation_loss(
             loop.loss,
             loop.objective,
             loop.valid_blocks,

@@ -131,7 +131,7 @@ def test_epochs_as_a_duration_are_exact_to_the_step(
     recipe = weighted(*weights)(f"train.duration={amount} epochs", "train.batch_tokens=32")
     sections = recipe.sections()
     built = run.build(sections, recipe.data_path)
-    plan = run.make_plan(sections, built)
+    plan = run.make_plan(sections, built, "sdpa")
     lengths = [len(built.train_blocks.at(epoch)) for epoch in range(math.ceil(amount))]
     whole = math.floor(amount)
     assert plan.total == math.ceil(sum(lengths[:whole]) + (amount - whole) * sum(lengths[whole:]))

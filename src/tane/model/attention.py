@@ -1,23 +1,219 @@
-"""Whether a model really keeps packed documents apart: tried, not believed.
+"""Attention that keeps the segments of a packed row apart, for each family of models.
 
-Given restarting `position_ids`, no mask and no cache, transformers keeps attention inside segments for most
-causal families. Models with a recurrent state, a sliding window of their own or code of their own may not; so
-before a run with isolated documents begins, one document is changed and the other's logits are compared.
+One of four ways, chosen once for a run:
+
+    eager      plain matrix products with an additive mask: the fastest on a CPU up to 512 positions
+    sdpa       torch's fused kernel with a mask of booleans
+    varlen     torch's kernel for rows of many lengths, through transformers' AttentionInterface: a GPU's
+    separate   each segment a row of its own, padded: right for every model, slow for short texts
+
+Whether a model really keeps segments apart is tried before a run, not believed: recurrent or convolutional
+layers, or code of its own, may let something pass.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import inspect
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
+from tane.types import Batch
+
+Way = Literal["eager", "sdpa", "varlen", "separate"]
+LONGEST_EAGER = 512  # positions; beyond, the fused kernel is the faster one on a CPU
 TOLERANCE = 1e-3  # of the logits' spread; a leak is of the order of the spread itself
+VARLEN = "tane_varlen"  # its name among transformers' attention functions
+
+
+def usual_way(device: str, precision: str, packs: bool, length: int) -> Way:
+    """The fastest way on a device, by docs/LOG.md."""
+    if not packs:
+        return "sdpa"
+    if device == "cuda":
+        return "varlen" if precision != "fp32" and _kernel() is not None else "sdpa"
+    return "eager" if device == "cpu" and length <= LONGEST_EAGER else "sdpa"
+
+
+class Attention:
+    """Calls a model on batches in one of the ways: `attention(model.base_model, batch, OUTPUT)`.
+
+    The way is set in the model; batches without segments are handed on as they are.
+    """
+
+    def __init__(self, model: Any, way: Way = "sdpa") -> None:
+        self.way = way
+        config = model.config
+        if way == "varlen":
+            _register()
+        with contextlib.suppress(
+            ValueError
+        ):  # a model that knows one way only; the trial tells if it is right
+            model.set_attn_implementation({"varlen": VARLEN, "separate": "sdpa"}.get(way, way))
+        takes = inspect.signature(model.base_model.forward).parameters
+        self.takes_positions = "position_ids" in takes
+        # RoBERTa and its kin count positions from the one after the padding's
+        offset = any(hasattr(m, "create_position_ids_from_input_ids") for m in model.modules())
+        self.offset = config.pad_token_id + 1 if offset else 0
+        window = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+        self.window: int | None = config.sliding_window if window else None
+
+    def __call__(self, module: Any, batch: Batch, output: str, **more: Any) -> Tensor:
+        """The named output of `module` for a batch, (B, T, any)."""
+        inputs = dict(batch.inputs)
+        if batch.segments is None:
+            return getattr(module(**inputs, **more), output)
+        if "position_ids" in inputs:
+            positions = inputs.pop("position_ids")
+            if self.takes_positions:
+                inputs["position_ids"] = positions + self.offset
+        if self.way == "separate":
+            return self._separate(module, inputs, batch.segments, output, more)
+        if self.way == "varlen":
+            # the padded list of ends and the row's length keep shapes the same for every batch
+            ends = _ends(batch.segments)
+            length = batch.segments.shape[1]
+            more |= {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends}
+            more |= {"max_length_q": length, "max_length_k": length}
+        else:
+            inputs["attention_mask"] = self._mask(batch.segments)
+        return getattr(module(**inputs, **more), output)
+
+    def _mask(self, segments: Tensor) -> Any:
+        same = segments[:, None, :, None] == segments[:, None, None, :]
+        if self.window is None:
+            return self._form(same)
+        place = torch.arange(segments.shape[1], device=segments.device)
+        near = (place[:, None] - place[None]).abs() <= self.window
+        return {"full_attention": self._form(same), "sliding_attention": self._form(same & near)}
+
+    def _form(self, allowed: Tensor) -> Tensor:
+        if self.way != "eager":
+            return allowed
+        # eager attention adds its mask: booleans would be silently wrong there, and -inf gives NaN
+        device = allowed.device.type
+        on = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if on else torch.float32
+        mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+        return mask.masked_fill_(~allowed, torch.finfo(dtype).min)
+
+    def _separate(
+        self, module: Any, inputs: dict[str, Tensor], segments: Tensor, output: str, more: dict[str, Any]
+    ) -> Tensor:
+        """Each segment as a row of its own, the results put back in their places."""
+        shape, flat = segments.shape, segments.reshape(-1)
+        ends = _ends(segments, padded=False).long()
+        lengths = ends.diff()
+        row = torch.repeat_interleave(lengths)  # (B T,) which segment a place belongs to
+        place = torch.arange(len(flat), device=flat.device) - ends[:-1][row]
+        rows = {}
+        for name, values in inputs.items():
+            rows[name] = values.new_zeros(len(lengths), int(lengths.max()))
+            rows[name][row, place] = values.reshape(-1)
+        mask = torch.zeros_like(rows["input_ids"])
+        mask[row, place] = 1
+        found = getattr(module(**rows, attention_mask=mask, **more), output)
+        return found[row, place].view(*shape, -1)
+
+
+def _ends(segments: Tensor, padded: bool = True) -> Tensor:
+    """Where segments end in the flat batch, beginning with 0: (S + 1,) int32.
+
+    padded: with the total again and again, up to a length that depends on the shape alone.
+    """
+    rows, length = segments.shape
+    opens = torch.ones_like(segments, dtype=torch.bool)
+    opens[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    begins = opens.reshape(-1).nonzero().squeeze(1).to(torch.int32)
+    total = rows * length
+    # a segment has three positions at least, and a row at most one that is padding
+    count = rows * (length // 3 + 1) + 1 if padded else len(begins) + 1
+    ends = torch.full((max(count, len(begins) + 1),), total, dtype=torch.int32, device=segments.device)
+    ends[: len(begins)] = begins
+    return ends
+
+
+# ------------------------------------------------------------------------------------------------- varlen
+
+
+def _kernel() -> Any:
+    """torch's attention over rows of many lengths, or None where this torch has none."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(VARLEN, _varlen)
+
+
+def _varlen(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, dropout: float = 0.0,
+    scaling: float | None = None, sliding_window: int | None = None, **more: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """query, key, value (B, heads, T, D) -> (B, T, heads, D); `more` holds the segments' ends."""
+    if dropout:
+        raise ValueError("the kernel for rows of many lengths has no dropout in its attention")
+    rows, heads, length, width = query.shape
+    flat = [x.transpose(1, 2).reshape(rows * length, heads, width) for x in (query, key, value)]
+    reach = -1 if sliding_window is None else sliding_window - 1
+    if scaling is not None:  # the kernel's own scale is 1 / sqrt(D)
+        flat[0] = flat[0] * (scaling * width**0.5)
+    found = _kernel()(
+        *flat, more["cu_seq_lens_q"], more["cu_seq_lens_k"], more["max_length_q"], more["max_length_k"],
+        window_size=(reach, reach),
+    )  # fmt: skip
+    return found.view(rows, length, heads, width), None
+
+
+# -------------------------------------------------------------------------------------------------- trials
+
+
+@torch.no_grad()
+def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabulary_size: int) -> bool:
+    """Whether packed segments get the logits that they get alone, tried on one row of `length` positions."""
+    length = max(6, min(length, 256))
+    device = next(model.parameters()).device
+    cuts = [0, length // 6, length // 2, length]
+    lengths = torch.tensor([b - a for a, b in pairwise(cuts)])
+    ids = (torch.arange(length) * 7919 % vocabulary_size)[None].to(device)
+    segments = torch.repeat_interleave(lengths).to(torch.int32)[None].to(device)
+    positions = torch.cat([torch.arange(n) for n in lengths.tolist()])[None].to(device)
+    batch = Batch({"input_ids": ids, "position_ids": positions}, ids, 0, length, segments)
+    # the kernel for rows of many lengths takes half precision alone, whose rounding the tolerance must bear
+    half = attention.way == "varlen" and device.type == "cuda"
+    tolerance = 0.1 if half else TOLERANCE
+    training = model.training
+    model.eval()
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            packed = attention(model, batch, "logits").float()
+            alone = Attention(model, "separate")
+            for a, b in pairwise(cuts):
+                inputs = {name: values[:, a:b] for name, values in batch.inputs.items()}
+                one = Batch(inputs, ids[:, a:b], 0, b - a, segments[:, a:b])
+                expected = alone(model, one, "logits").float()
+                if not (packed[:, a:b] - expected).abs().max() <= tolerance * expected.std():
+                    return False
+        return True
+    except (TypeError, ValueError, RuntimeError, IndexError):  # a model that takes no such mask
+        return False
+    finally:
+        model.train(training)
+        Attention(model, attention.way)
 
 
 @torch.no_grad()
 def keeps_documents_apart(model: Any, length: int, vocabulary_size: int) -> bool:
-    """Whether the logits of a second document stay the same when the first one changes, at `length`
-    positions."""
+    """Whether a causal model given restarting positions, no mask and no cache keeps documents apart: the
+    logits of a second document must stay the same when the first one changes, at `length` positions."""
     length = min(length, 256)
     half = length // 2
     device = next(model.parameters()).device

@@ -20,6 +20,7 @@ from pydantic import model_validator
 
 from tane import hub, progress
 from tane.errors import InputError
+from tane.model.vocabulary import change_vocabulary
 from tane.settings import Settings, option
 from tane.tokens.order import key
 from tane.types import Vocabulary
@@ -54,8 +55,29 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model_type": "llama", "num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12,
         "num_key_value_heads": 12, "intermediate_size": 2048, "tie_word_embeddings": True,
     },
+    "bert-tiny": {
+        "model_type": "bert", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+        "intermediate_size": 1024,
+    },
+    "bert-base": {
+        "model_type": "bert", "num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    },
+    "modernbert-tiny": {
+        "model_type": "modernbert", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+        "intermediate_size": 384,
+    },
 }  # fmt: skip
-DEFAULT_PRESET = "gpt2-tiny"
+# families whose positions begin after the number of the padding token
+SHIFTED = (
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "roberta-prelayernorm",
+    "xlm-roberta-xl",
+    "data2vec-text",
+    "mpnet",
+)
 PAD_TO = 64  # rows of the embedding come in multiples of this, for the matrix kernels
 _DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "dropout",
              "hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout")  # fmt: skip
@@ -64,9 +86,16 @@ _DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hi
 class ModelSettings(Settings):
     """Which model is trained: a preset, a config, or a pretrained folder."""
 
-    preset: str | None = option(None, f"a ready shape: {', '.join(PRESETS)}; default {DEFAULT_PRESET}")
+    preset: str | None = option(
+        None, f"a ready shape: {', '.join(PRESETS)}; none: gpt2-tiny or bert-tiny, by the objective"
+    )
     config: dict[str, Any] = option({}, "keys of the model's config class in transformers; refines a preset")
     pretrained: str | None = option(None, "go on from this model: a folder or hub id")
+    keep_tokenizer: bool = option(
+        True,
+        "go on with the pretrained model's own tokenizer, unless tokenizer.path names one; false: with the "
+        "recipe's, whose new pieces start at the mean of the old ones",
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> ModelSettings:
@@ -78,21 +107,23 @@ class ModelSettings(Settings):
             raise ValueError(f"no preset {self.preset!r}: {hint}")
         return self
 
-    def wanted(self) -> dict[str, Any]:
+    def wanted(self, default_preset: str) -> dict[str, Any]:
         """The config keys that preset and config give together."""
         base = (
             {}
             if "model_type" in self.config and self.preset is None
-            else PRESETS[self.preset or DEFAULT_PRESET]
+            else PRESETS[self.preset or default_preset]
         )
         return {**base, **self.config}
 
 
-def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabulary) -> Any:
+def build_config(
+    settings: ModelSettings, block_size: int, vocabulary: Vocabulary, default_preset: str = "gpt2-tiny"
+) -> Any:
     """The transformers config of a new model. Raises InputError for a key that its class does not have."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    wanted = settings.wanted()
+    wanted = settings.wanted(default_preset)
     model_type = str(wanted.pop("model_type", ""))
     if model_type not in CONFIG_MAPPING:
         near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), 1)
@@ -123,7 +154,11 @@ def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabular
     }
     defaults |= {name: 0.0 for name in _DROPOUTS if name in names}
     if names.get("max_position_embeddings", "max_position_embeddings") in blank.to_dict():
-        defaults[names.get("max_position_embeddings", "max_position_embeddings")] = block_size
+        # RoBERTa and its kin number positions from pad_token_id + 1
+        more = vocabulary.pad_id + 1 if model_type in SHIFTED else 0
+        defaults[names.get("max_position_embeddings", "max_position_embeddings")] = block_size + more
+    own = {"cls_token_id": vocabulary.cls_id, "sep_token_id": vocabulary.sep_id}
+    defaults |= {name: number for name, number in own.items() if name in names}
     if getattr(blank, "activation_function", None) == "gelu_new":
         defaults["activation_function"] = "gelu_pytorch_tanh"  # the same function in one kernel, not seven
     try:
@@ -139,23 +174,25 @@ def build_config(settings: ModelSettings, block_size: int, vocabulary: Vocabular
 
 
 def build_model(
-    settings: ModelSettings, auto_model: str, block_size: int, vocabulary: Vocabulary, seed: int
-) -> Any:
-    """A new or pretrained model in fp32 on the CPU, ready to train; weights are a function of the seed."""
+    settings: ModelSettings, auto_model: str, block_size: int, vocabulary: Vocabulary, seed: int,
+    *, default_preset: str = "gpt2-tiny", tokenizer_dir: Path | None = None,
+) -> Any:  # fmt: skip
+    """A new or pretrained model in fp32 on the CPU, ready to train; weights are a function of the seed.
+
+    tokenizer_dir: the tokenizer of the run, for a pretrained model that knows another one.
+    """
     import transformers
 
     auto = getattr(transformers, auto_model)
     if settings.pretrained is not None:
-        model = open_model(settings.pretrained, auto_model)
-        rows = model.get_input_embeddings().weight.shape[0]
-        if rows < vocabulary.size:
-            raise InputError(
-                f"{settings.pretrained} has {rows:,} embedding rows, but the tokenizer has "
-                f"{vocabulary.size:,} pieces",
-                f"use its own tokenizer: --tokenizer.path {settings.pretrained}",
-            )
+        if tokenizer_dir is None:
+            raise ValueError("a pretrained model is built for a tokenizer; tokenizer_dir is missing")
+        folder = find_model(settings.pretrained)
+        model = open_model(folder, auto_model)
+        model = change_vocabulary(model, auto_model, folder, tokenizer_dir, vocabulary, PAD_TO)
     else:
-        config = build_config(settings, block_size, vocabulary)
+        config = build_config(settings, block_size, vocabulary, default_preset)
+        check_head(config, auto_model)
         torch.manual_seed(key(seed, "init"))
         try:
             model = auto.from_config(config)
@@ -170,9 +207,27 @@ def build_model(
     return model
 
 
+def check_head(config: Any, auto_model: str) -> None:
+    """Raise InputError where transformers has no model of this kind with the objective's head."""
+    import transformers
+
+    known = getattr(transformers, auto_model)._model_mapping
+    if type(config) not in known:
+        what = auto_model.removeprefix("AutoModelFor")
+        other = {"CausalLM": "masked", "MaskedLM": "causal"}.get(what, "causal")
+        usual = {"CausalLM": "gpt2 or llama", "MaskedLM": "bert, roberta or modernbert"}.get(what, "bert")
+        raise InputError(
+            f"model.config.model_type: {config.model_type} has no {what} head in transformers",
+            f"take {usual}, or --objective.name {other}",
+        )
+
+
 def positions(model: Any) -> int | None:
     """The longest input of a model, or None where its config does not say."""
-    return getattr(model.config, "max_position_embeddings", None)
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and model.config.model_type in SHIFTED:
+        longest -= model.config.pad_token_id + 1
+    return longest
 
 
 def freeze(model: torch.nn.Module, patterns: list[str]) -> int:

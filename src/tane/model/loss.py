@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tane.model.attention import Attention
+from tane.model.heads import transform_of
 from tane.types import IGNORE, Batch
 
 CHUNK_BYTES = 16 << 20  # fp32 logits held at once
@@ -69,14 +71,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
 class Loss:
     """`loss(batch)`: sum of nats over the batch's targets, a scalar with a gradient.
 
-    The fast road calls the base model and the head's weight; it is taken only if a first try shows that the
-    model's own logits are just that product, else the model's logits are used whole.
+    The fast road calls the base model, then the head at the targets alone; it is taken only if a first try
+    shows that the model's own logits are just that, else the model's logits are used whole.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, attention: Attention | None = None) -> None:
         self.model = model
+        self.attention = attention or Attention(model)
         head = model.get_output_embeddings()
         base = model.base_model if model.base_model is not model else None
+        self.transform = transform_of(model)
         self.head: Any = head
         self.base: Any = base
         if not isinstance(head, torch.nn.Linear) or base is None or not self._agrees():
@@ -90,7 +94,7 @@ class Loss:
         try:
             hidden = self.base(input_ids=ids, **self._extra()).last_hidden_state
             own = self.model(input_ids=ids, **self._extra()).logits
-            ours = self.head(hidden)
+            ours = self.head(self.transform(hidden))
         except (AttributeError, TypeError, ValueError, RuntimeError):
             return False
         finally:
@@ -101,40 +105,43 @@ class Loss:
         # a cache costs memory, and with it GPT-2 and Llama do not keep packed documents apart
         return {"use_cache": False} if getattr(self.model.config, "is_encoder_decoder", None) is False else {}
 
-    def _targets(self, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of (B, T, any) that have a target, and their labels: (n, any), (n,)."""
-        labels, states = batch.labels.flatten(), states.flatten(0, 1)
-        if batch.num_targets == labels.numel():
-            return states, labels
-        chosen = (labels != IGNORE).nonzero().squeeze(1)
-        return states[chosen], labels[chosen]
+    def _targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """At the positions with a target: what the head takes (n, H), or whole logits (n, V) where its
+        parts are not known; and the labels (n,)."""
+        whole = self.base is None
+        module, output = (self.model, "logits") if whole else (self.base, "last_hidden_state")
+        states = self.attention(module, batch, output, **self._extra()).flatten(0, 1)
+        labels = batch.labels.flatten()
+        if batch.num_targets != labels.numel():
+            chosen = (labels != IGNORE).nonzero().squeeze(1)
+            states, labels = states[chosen], labels[chosen]
+        return states if whole else self.transform(states), labels
 
     def __call__(self, batch: Batch) -> Tensor:
         """The batch's inputs and labels lie on the model's device; call under autocast or without."""
+        states, labels = self._targets(batch)
         if self.base is None:
-            logits, labels = self._targets(batch, self.model(**batch.inputs, **self._extra()).logits)
-            return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-        hidden, labels = self._targets(batch, self.base(**batch.inputs, **self._extra()).last_hidden_state)
-        device = hidden.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+            return torch.nn.functional.cross_entropy(states.float(), labels, reduction="sum")
+        device = states.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
         with torch.autocast(device, enabled=False):
-            return _LinearCrossEntropy.apply(hidden, self.head.weight, self.head.bias, labels, dtype)
+            return _LinearCrossEntropy.apply(states, self.head.weight, self.head.bias, labels, dtype)
 
     @torch.no_grad()
-    def per_target(self, batch: Batch) -> Tensor:
-        """Nats of each target in the order of the rows, (n,) fp32; in evaluation, without gradients."""
-        if self.base is None:
-            states, labels = self._targets(batch, self.model(**batch.inputs, **self._extra()).logits)
-        else:
-            states, labels = self._targets(
-                batch, self.base(**batch.inputs, **self._extra()).last_hidden_state
-            )
+    def predictions(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(nats (n,) fp32, whether the likeliest token is the label (n,)) of each target in the order of the
+        rows; in evaluation, without gradients."""
+        states, labels = self._targets(batch)
         nats = torch.empty(len(labels), device=states.device)
+        right = torch.empty(len(labels), dtype=torch.bool, device=states.device)
         chunk = max(16, CHUNK_BYTES // (4 * self.model.config.vocab_size))
         for start in range(0, len(labels), chunk):
-            part = states[start : start + chunk]
-            logits = part if self.head is None else self.head(part)
-            nats[start : start + chunk] = torch.nn.functional.cross_entropy(
-                logits.float(), labels[start : start + chunk], reduction="none"
-            )
-        return nats
+            part, wanted = states[start : start + chunk], labels[start : start + chunk]
+            logits = (part if self.head is None else self.head(part)).float()
+            nats[start : start + chunk] = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+            right[start : start + chunk] = logits.argmax(1) == wanted
+        return nats, right
+
+    def per_target(self, batch: Batch) -> Tensor:
+        """Nats of each target in the order of the rows, (n,) fp32."""
+        return self.predictions(batch)[0]

@@ -4,9 +4,14 @@ An objective is a frozen settings class with the block size and these members; t
 it:
 
     auto_model                       name of the transformers class that has the right head
+    default_preset                   the model where a recipe names none
     specials                         the special tokens of a tokenizer that is trained for it
-    blocks(tokens) -> Blocks | MixedBlocks
-                                     how a token stream, or a mix of inputs by weight, becomes examples
+    scores_all_text                  whether every token is a target, so that bits per character have a sense
+    packs_segments                   whether batches carry `segments`, which attention must keep apart
+    word_starts                      whose words the prepared data must know, or None
+    least_tokens                     tokens of text without which there is nothing to train on
+    blocks(tokens, vocabulary)       how a token stream, or a mix of inputs by weight, becomes examples: an
+                                     object with `sizes` and `at(epoch)[i] -> Block` (tokens/blocks.py)
     batch(blocks, keys, vocabulary) -> Batch
                                      examples to tensors and targets; `keys` are one random key a row, derived
                                      from (seed, epoch, block id), or from the block id alone in evaluation

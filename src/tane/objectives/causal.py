@@ -7,7 +7,7 @@ shifted: the model never sees labels, so nothing can shift a second time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, overload
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,17 +23,22 @@ class Causal(Settings):
     """Settings of causal language modelling, and how its batches are made."""
 
     auto_model: ClassVar[str] = "AutoModelForCausalLM"
+    default_preset: ClassVar[str] = "gpt2-tiny"
     specials: ClassVar[Specials] = CAUSAL
+    scores_all_text: ClassVar[bool] = True
+    packs_segments: ClassVar[bool] = False
+    word_starts: ClassVar[None] = None
 
     name: Literal["causal"] = option("causal", "the objective: predict each token from those before it")
     block_size: int = option(256, "positions T of a block", ge=2, le=1_000_000)
     isolate_documents: bool = option(False, "documents packed into one block do not see each other")
 
-    @overload
-    def blocks(self, tokens: TokenStream) -> Blocks: ...
-    @overload
-    def blocks(self, tokens: Mix) -> MixedBlocks: ...
-    def blocks(self, tokens: TokenStream | Mix) -> Blocks | MixedBlocks:
+    @property
+    def least_tokens(self) -> int:
+        """Tokens of text without which there is nothing to train on: one block."""
+        return self.block_size + 1
+
+    def blocks(self, tokens: TokenStream | Mix, vocabulary: Vocabulary) -> Blocks | MixedBlocks:
         """Blocks of T + 1 tokens, neighbours overlapping by one."""
         if isinstance(tokens, Mix):
             return MixedBlocks(tokens, self.block_size, isolate=self.isolate_documents)

@@ -8,7 +8,7 @@ iterates and nothing is stored, so a run resumes at step 1,000,000 for free and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,12 +21,23 @@ def key(*parts: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
-def _mix(x: np.ndarray, salt: np.uint64) -> np.ndarray:
+def _mix(x: np.ndarray, salt: np.uint64 | np.ndarray) -> np.ndarray:
     # splitmix64's finalizer (Steele, Lea, Flood 2014); uint64 arithmetic wraps, as it should
     x = (x ^ salt) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def noise(keys: Sequence[int], count: int, stream: int) -> np.ndarray:
+    """Numbers in [0, 1) from one key a row, (len(keys), count) float64: a function of key, place and stream.
+
+    stream: a number for each use, so that two draws of one row are independent.
+    """
+    rows = np.asarray(keys, dtype=np.uint64)[:, None]
+    places = np.arange(count, dtype=np.uint64)[None] + (np.uint64(stream) << np.uint64(32))
+    bits = _mix(_mix(np.broadcast_to(rows, (len(rows), count)), places), np.uint64(stream + 1))
+    return (bits >> np.uint64(11)) * 2.0**-53
 
 
 def permute(positions: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -21,7 +21,6 @@ from tane import signals
 from tane.errors import DivergedError, Stopped
 from tane.model.loss import Loss
 from tane.optim.groups import OptimSettings
-from tane.tokens.blocks import Blocks, MixedBlocks
 from tane.tokens.order import global_batch, key
 from tane.training import checkpoint
 from tane.training.runtime import Runtime
@@ -48,7 +47,8 @@ class Plan:
     patience: int | None  # evaluations without a gain before stopping
     min_delta: float
     valid_rows: int  # blocks of the validation set that are used
-    chars_per_target: float  # characters of validation text that one target stands for
+    chars_per_target: float | None  # characters of validation text to a target; None: not all of it is scored
+    attention: str  # how it is computed
 
 
 @dataclass
@@ -62,20 +62,17 @@ class Loop:
     optim: OptimSettings
     runtime: Runtime
     vocabulary: Vocabulary
-    train_blocks: Blocks | MixedBlocks
-    valid_blocks: Blocks | None
+    train_blocks: Any  # `sizes`, and `at(epoch)[i]` gives a Block
+    valid_blocks: Any | None
     parts: checkpoint.Parts
     state: TrainState
     tracker: Tracker
+    loss: Loss
     on_eval: Callable[[TrainState], None] = lambda state: None
-    loss: Loss = field(init=False)
     saved_at: float = field(default_factory=time.monotonic)
     saved_step: int = -1
     window: list[tuple[torch.Tensor, int]] = field(default_factory=list)  # (nats, targets) since the last log
     norm: float = 0.0  # of the last gradient, before clipping
-
-    def __post_init__(self) -> None:
-        self.loss = Loss(self.model)
 
     def run(self) -> TrainState:
         """Train to the end, or to early stopping, or to a signal."""
@@ -173,11 +170,7 @@ class Loop:
             parameter.grad = None
 
     def _to_device(self, batch: Batch) -> Batch:
-        if self.runtime.device == "cpu":
-            return batch
-        inputs = {k: v.to(self.runtime.device, non_blocking=True) for k, v in batch.inputs.items()}
-        labels = batch.labels.to(self.runtime.device, non_blocking=True)
-        return Batch(inputs, labels, batch.num_targets, batch.num_tokens)
+        return batch if self.runtime.device == "cpu" else batch.to(self.runtime.device)
 
     def _log(self, nats: torch.Tensor, targets: int, tokens: int, seconds: float) -> None:
         step = self.state.step
@@ -206,14 +199,15 @@ class Loop:
         """Loss on the fixed validation blocks; keeps the best; decides about early stopping."""
         state, plan = self.state, self.plan
         assert self.valid_blocks is not None
-        nats, targets = validation_loss(
+        nats, right, targets = validation_loss(
             self.loss, self.objective, self.valid_blocks, plan.valid_rows, plan.micro_rows, self.vocabulary,
             self.runtime, stop=lambda: signals.requested() is not None,
         )  # fmt: skip
         if targets == 0:  # a signal came; the evaluation is made again after the resume
             self._stop()
-        state.valid_loss = nats / targets
-        state.valid_bits_per_char = nats / math.log(2) / (targets * plan.chars_per_target)
+        state.valid_loss, state.valid_accuracy = nats / targets, right / targets
+        if plan.chars_per_target is not None:
+            state.valid_bits_per_char = nats / math.log(2) / (targets * plan.chars_per_target)
         if state.window_targets:
             state.train_loss = state.window_nats / state.window_targets
         state.window_nats, state.window_targets = 0.0, 0
@@ -227,7 +221,8 @@ class Loop:
             state.finished = True
         self.tracker.event(
             "eval", state.step, loss=state.valid_loss, bits_per_char=state.valid_bits_per_char,
-            train_loss=state.train_loss, targets=targets, best_step=state.best_step,
+            accuracy=state.valid_accuracy, train_loss=state.train_loss, targets=targets,
+            best_step=state.best_step,
         )  # fmt: skip
         self.on_eval(state)
         if improved:
@@ -273,34 +268,34 @@ class Loop:
 def validation_loss(
     loss: Loss,
     objective: Any,
-    blocks: Blocks,
+    blocks: Any,
     rows: int,
     micro_rows: int,
     vocabulary: Vocabulary,
     runtime: Runtime,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[float, int]:
-    """(summed nats, targets) over the first `rows` blocks in their fixed order; (0, 0) when stopped.
+) -> tuple[float, int, int]:
+    """(summed nats, right ones, targets) of the first `rows` blocks in their fixed order; all 0 when stopped.
 
     Sums are divided once, by the caller, so the result does not depend on how the rows are batched.
     """
     training = loss.model.training
     loss.model.eval()
-    nats, targets = 0.0, 0
+    nats, right, targets = 0.0, 0, 0
     try:
         for numbers in _chunks(rows, micro_rows):
             if stop():
-                return 0.0, 0
+                return 0.0, 0, 0
             keys = [key("valid", int(i)) for i in numbers]
             batch = objective.batch([blocks[int(i)] for i in numbers], keys, vocabulary)
-            inputs = {k: v.to(runtime.device) for k, v in batch.inputs.items()}
-            batch = Batch(inputs, batch.labels.to(runtime.device), batch.num_targets, batch.num_tokens)
             with torch.no_grad(), runtime.autocast():
-                nats += loss(batch).item()
+                found, hits = loss.predictions(batch.to(runtime.device))
+            nats += found.double().sum().item()
+            right += int(hits.sum())
             targets += batch.num_targets
     finally:
         loss.model.train(training)
-    return nats, targets
+    return nats, right, targets
 
 
 def _chunks(rows: int, size: int) -> Iterator[np.ndarray]:

@@ -18,14 +18,21 @@ import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError, ResourceError
-from tane.model.attention import keeps_documents_apart
+from tane.model.attention import (
+    Attention,
+    Way,
+    keeps_documents_apart,
+    keeps_segments_apart,
+    usual_way,
+)
 from tane.model.build import build_model, freeze, hushed, positions
+from tane.model.loss import Loss
 from tane.optim.groups import OptimSettings
 from tane.settings import Duration
+from tane.tokens.encoder import Encoder
 from tane.tokens.mix import Mix, mixed
 from tane.tokens.order import Sizes, mean_size
 from tane.tokens.shards import Shards
-from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint, resume, runtime
 from tane.training.loop import Loop, Plan
 from tane.training.settings import Sections, TrainSettings
@@ -45,35 +52,33 @@ class Built:
     valid_blocks: Any
 
 
-def vocabulary_of(tokenizer_dir: Path) -> Vocabulary:
-    """What the objective must know of a published tokenizer."""
-    tokenizer = load_tokenizer(tokenizer_dir)
-    eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
-    return Vocabulary(len(tokenizer), eos, pad)
-
-
 def build(sections: Sections, data_dir: Path) -> Built:
     """Model and blocks; raises InputError where the text is too short for one step."""
-    vocabulary = vocabulary_of(data_dir / "tokenizer")
-    train, valid = Shards(data_dir / "shards", "train"), Shards(data_dir / "shards", "valid")
-    size, source = sections.objective.block_size, mixed(train, sections.seed)
+    objective, size = sections.objective, sections.objective.block_size
+    vocabulary = Encoder(data_dir / "tokenizer").vocabulary
+    words = data_dir / "words" if objective.word_starts else None
+    train, valid = (Shards(data_dir / "shards", split, words) for split in ("train", "valid"))
+    source = mixed(train, sections.seed)
     tokens, told = len(train), ""
     if isinstance(source, Mix):
         tokens, told = int(source.mean_tokens), " an epoch by its weights"
-    if tokens < size + 1:
+    if tokens < objective.least_tokens:
         raise InputError(
-            f"the training text gives {tokens:,} tokens{told}, fewer than one block of {size + 1}",
+            f"the training text gives {tokens:,} tokens{told}, fewer than one block of "
+            f"{objective.least_tokens:,}",
             "give more text, or a smaller --objective.block_size",
         )
-    blocks = sections.objective.blocks(source)
-    valid_blocks = sections.objective.blocks(valid) if len(valid) >= 2 else None
+    blocks = objective.blocks(source, vocabulary)
+    valid_blocks = objective.blocks(valid, vocabulary) if len(valid) >= 2 else None
     if sections.train.batch_tokens < size:
         raise InputError(
             f"train.batch_tokens is {sections.train.batch_tokens}, less than one block of {size}",
             f"--train.batch_tokens {8 * size}",
         )
-    model = build_model(sections.model, sections.objective.auto_model, size, vocabulary, sections.seed)
+    model = build_model(
+        sections.model, objective.auto_model, size, vocabulary, sections.seed,
+        default_preset=objective.default_preset, tokenizer_dir=data_dir / "tokenizer",
+    )  # fmt: skip
     freeze(model, sections.train.freeze)
     return Built(model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks)
 
@@ -91,6 +96,39 @@ def resolve_machine(train: TrainSettings) -> dict[str, Any]:
         "train.compile": device == "cuda" if train.compile == "auto" else train.compile,
         "train.threads": torch.get_num_threads() if train.threads == "auto" else train.threads,
     }
+
+
+def choose_attention(sections: Sections, model: Any, vocabulary: Vocabulary) -> Attention:
+    """How attention is computed: the wanted way, or the fastest that is right for this model.
+
+    Raises InputError where the wanted way, or for isolated documents the only one, is not right.
+    """
+    train, objective, name = sections.train, sections.objective, type(model).__name__
+    length, size = objective.block_size, vocabulary.size
+    usual = usual_way(train.device, train.precision, objective.packs_segments, length)
+    if not objective.packs_segments:
+        attention = Attention(model, usual if train.attention == "auto" else train.attention)
+        if getattr(objective, "isolate_documents", False) and not keeps_documents_apart(model, length, size):
+            raise InputError(
+                f"{name} does not keep packed documents apart", "--objective.isolate_documents false"
+            )
+        return attention
+    ways: tuple[Way, ...] = (usual, "sdpa", "eager", "separate")
+    for way in dict.fromkeys(ways if train.attention == "auto" else (train.attention,)):
+        attention = Attention(model, way)
+        if keeps_segments_apart(model, attention, length, size):
+            if way == "separate" and train.attention == "auto":
+                progress.say(f"{name} does not keep packed texts apart: each gets a row of its own")
+            return attention
+    if train.attention in ("auto", "separate"):
+        raise InputError(
+            f"{name} lets padding and other texts into a text's own predictions",
+            "take another kind of model, such as bert, roberta or modernbert",
+        )
+    raise InputError(
+        f"{name} does not keep packed texts apart with train.attention {train.attention}",
+        "--train.attention auto",
+    )
 
 
 def runtime_of(train: TrainSettings) -> runtime.Runtime:
@@ -120,7 +158,7 @@ def scale_of(sections: Sections, sizes: int | Sizes) -> dict[str, Any]:
     return {"tokens_per_step": rows * sections.objective.block_size, "steps_per_epoch": mean / rows}
 
 
-def make_plan(sections: Sections, built: Built) -> Plan:
+def make_plan(sections: Sections, built: Built, attention: str) -> Plan:
     """All numbers of the run; durations in minutes must have been resolved."""
     train, size = sections.train, sections.objective.block_size
     rows, scale = batch_rows(sections), scale_of(sections, built.train_blocks.sizes)
@@ -134,10 +172,11 @@ def make_plan(sections: Sections, built: Built) -> Plan:
     stopping, save_every = train.early_stopping, train.save_every
     if stopping is not None and built.valid_blocks is None:
         raise InputError("train.early_stopping needs validation text", "--corpus.valid-fraction 0.02")
-    valid_rows, ratio = 0, 1.0
+    valid_rows, ratio = 0, None
     if built.valid_blocks is not None and built.valid_shards is not None:
         counts = built.valid_shards.meta["splits"]["valid"]
-        ratio = counts["characters"] / max(1, counts["tokens"] - 1)
+        if sections.objective.scores_all_text:
+            ratio = counts["characters"] / max(1, counts["tokens"] - 1)
         cap = train.eval_tokens if train.eval_tokens else len(built.valid_blocks) * size
         valid_rows = min(len(built.valid_blocks), max(1, cap // size))
     return Plan(
@@ -155,6 +194,7 @@ def make_plan(sections: Sections, built: Built) -> Plan:
         min_delta=stopping.min_delta if stopping else 0.0,
         valid_rows=valid_rows,
         chars_per_target=ratio,
+        attention=attention,
     )
 
 
@@ -186,21 +226,15 @@ def fit(
     with machine.active(), hushed():
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
-        if getattr(sections.objective, "isolate_documents", False) and not keeps_documents_apart(
-            model, sections.objective.block_size, built.vocabulary.size
-        ):
-            raise InputError(
-                f"{type(model).__name__} does not keep packed documents apart",
-                "--objective.isolate_documents false",
-            )
+        attention = choose_attention(sections, model, built.vocabulary)
         if train.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        plan = make_plan(sections, built)
+        plan = make_plan(sections, built, attention.way)
         longest = positions(model) or sections.objective.block_size
         parts = checkpoint.Parts(
             model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints
         )
-        old_plan = make_plan(old, built) if old is not None else None
+        old_plan = make_plan(old, built, attention.way) if old is not None else None
         state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
         if state.finished and (state.evaluated_step == state.step or built.valid_blocks is None):
             return _metrics(run_dir, state, None, already=True)
@@ -218,7 +252,7 @@ def fit(
             f"{machine.precision} on {machine.device}"
             + (f", going on at step {state.step}" if state.step else "")
         )
-        loop = _loop(sections, built, plan, machine, parts, run_dir, state, tracker)
+        loop = _loop(sections, built, plan, machine, parts, run_dir, state, tracker, attention)
         loop.on_eval = _say_eval(plan)
         loop.saved_step = -1 if from_step is None else from_step
         if machine.compiled:
@@ -233,20 +267,23 @@ def fit(
 
 def _loop(
     sections: Sections, built: Built, plan: Plan, machine: runtime.Runtime, parts: checkpoint.Parts,
-    run_dir: Path, state: TrainState, tracker: Tracker,
+    run_dir: Path, state: TrainState, tracker: Tracker, attention: Attention,
 ) -> Loop:  # fmt: skip
     return Loop(
         plan, run_dir, parts.model, sections.objective, sections.optim, machine, built.vocabulary,
-        built.train_blocks, built.valid_blocks, parts, state, tracker,
+        built.train_blocks, built.valid_blocks, parts, state, tracker, Loss(parts.model, attention),
     )  # fmt: skip
 
 
 def _say_eval(plan: Plan) -> Any:
     def say(state: TrainState) -> None:
         best = ", the best so far" if state.best_step == state.step else ""
+        if state.valid_bits_per_char is not None:
+            beside = f"{state.valid_bits_per_char:.3f} bits per character"
+        else:
+            beside = f"{state.valid_accuracy:.1%} right"
         progress.say(
-            f"step {state.step:>6,} of {plan.total:,}: valid loss {state.valid_loss:.4f}, "
-            f"{state.valid_bits_per_char:.3f} bits per character{best}"
+            f"step {state.step:>6,} of {plan.total:,}: valid loss {state.valid_loss:.4f}, {beside}{best}"
         )
 
     return say
@@ -312,6 +349,7 @@ def _metrics(
         "train_loss": state.train_loss,
         "valid_loss": state.valid_loss,
         "valid_bits_per_char": state.valid_bits_per_char,
+        "valid_accuracy": state.valid_accuracy,
         "best_step": best,
         "best_valid_loss": state.best_loss,
         "tokens_per_second": round(state.tokens / state.seconds) if state.seconds else None,
@@ -329,9 +367,10 @@ def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tupl
         built = build(sections, data_dir)
         model = built.model.to(machine.device)
         probe = replace(sections, train=train.model_copy(update={"duration": Duration(1000, "steps")}))
-        plan = make_plan(probe, built)
+        attention = choose_attention(probe, model, built.vocabulary)
+        plan = make_plan(probe, built, attention.way)
         parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", 0, {})
-        loop = _loop(sections, built, plan, machine, parts, data_dir, TrainState(), Untold())
+        loop = _loop(sections, built, plan, machine, parts, data_dir, TrainState(), Untold(), attention)
         laps = []
         for _ in range(steps):
             start = time.perf_counter()

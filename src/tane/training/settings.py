@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tane.model.attention import Way
 from tane.model.build import ModelSettings
 from tane.optim.groups import OptimSettings
 from tane.settings import AnyDuration, Duration, Settings, Share, option
@@ -33,6 +34,9 @@ class TrainSettings(Settings):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to train", resume="free")
     precision: Literal["auto", "bf16", "fp16", "fp32"] = option("auto", "of forward passes; weights are fp32")
+    attention: Way | Literal["auto"] = option(
+        "auto", "how attention is computed; auto: the fastest that is right", resume="free"
+    )
     compile: bool | Literal["auto"] = option("auto", "torch.compile; auto: on a GPU")
     threads: AtLeastOne | Literal["auto"] = option("auto", "CPU threads", resume="free")
     gradient_checkpointing: bool = option(False, "less memory for more time")

@@ -11,10 +11,11 @@ import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError
-from tane.model.build import build_config, build_model
+from tane.model.build import build_config, build_model, check_head
 from tane.recipe import Recipe
 from tane.settings import Duration
 from tane.text.corpus import fingerprint, input_state
+from tane.tokens.encoder import Encoder
 from tane.tokens.mix import Mix, mixed
 from tane.tokens.shards import Shards
 from tane.training import run, runtime
@@ -92,7 +93,8 @@ def _tokens(recipe: Recipe) -> tuple[int, int, int, bool, Any]:
         pieces = files.Manifest.read(folder / "tokenizer", "tokenizer").meta["pieces"]
         source = mixed(Shards(folder / "shards", "train"), recipe.seed)
         tokens = int(source.mean_tokens) if isinstance(source, Mix) else len(source)
-        sizes = recipe.objective.blocks(source).sizes
+        vocabulary = Encoder(folder / "tokenizer").vocabulary
+        sizes = recipe.objective.blocks(source, vocabulary).sizes
         return tokens, len(Shards(folder / "shards", "valid")), pieces, True, sizes
     except IntegrityError:
         state = input_state(recipe.corpus)
@@ -121,7 +123,10 @@ def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int, int]:
         size = recipe.objective.block_size
         model = build_model(recipe.model, recipe.objective.auto_model, size, Vocabulary(1, 0, 0), recipe.seed)
     else:
-        config = build_config(recipe.model, recipe.objective.block_size, vocabulary)
+        config = build_config(
+            recipe.model, recipe.objective.block_size, vocabulary, recipe.objective.default_preset
+        )
+        check_head(config, recipe.objective.auto_model)
         with torch.device("meta"):
             model = getattr(transformers, recipe.objective.auto_model).from_config(config)
     run.freeze(model, recipe.train.freeze)
