@@ -369,6 +369,7 @@ OTHER: dict[str, Any] = {
     "model.preset": "gpt2-small",
     "model.config": {"n_layer": 1},
     "model.pretrained": "x",
+    "model.keep_tokenizer": False,
     "objective.block_size": 64,
     "objective.isolate_documents": True,
     "train.batch_tokens": 64,

@@ -101,7 +101,8 @@ def test_a_run_whose_rates_depend_on_the_length_cannot_grow(make_recipe: Make, n
 
 CHANGES = {
     "seed": "1", "model.config": "{model_type: gpt2, n_layer: 1, n_embd: 32, n_head: 2}",
-    "model.preset": "gpt2-tiny", "model.pretrained": "x", "objective.name": None,
+    "model.preset": "gpt2-tiny", "model.pretrained": "x", "model.keep_tokenizer": "false",
+    "objective.name": None,
     "objective.block_size": "64", "objective.isolate_documents": "true", "optim.name": "adamw",
     "train.batch_tokens": "512", "train.precision": "bf16", "train.compile": "true",
     "train.gradient_checkpointing": "true", "train.freeze": "['*.mlp.*']",
