@@ -22,6 +22,7 @@ _PUBLIC = {
     "plan": "tane.use.plan",
     "evaluate": "tane.use.evaluate",
     "generate": "tane.use.predict",
+    "fill_mask": "tane.use.fill",
     "export": "tane.use.export",
     "verify": "tane.use.verify",
     "data": "tane.use.data",

@@ -118,9 +118,33 @@ def _plan(values: Values, overrides: list[str]) -> Any:
 
 
 def _evaluate(values: Values, _: list[str]) -> Any:
-    result = tane.evaluate(values.model, values.data, normalize=values.normalize, **_reading(values))
+    result = tane.evaluate(
+        values.model,
+        values.data,
+        mask_prob=values.mask_prob,
+        whole_word=values.whole_word,
+        normalize=values.normalize,
+        **_reading(values),
+    )
     for name, value in result.metrics.items() if not values.json else ():
-        print(f"{name:>26}  {value:,.4f}" if isinstance(value, float) else f"{name:>26}  {value:,}")
+        print(f"{name:>26}  {_figure(value)}")
+    return result
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _fill(values: Values, _: list[str]) -> Any:
+    result = tane.fill_mask(values.model, values.text, top_k=values.top_k, whole_word=values.whole_word)
+    if not values.json:
+        from tane.use.fill import report
+
+        print(report(result, values.text))
     return result
 
 
@@ -257,12 +281,16 @@ VERBS: dict[str, Verb] = {
         recipe=True,
     ),
     "evaluate": Verb(
-        "loss, perplexity, bits per character and per byte on text files",
+        "loss, perplexity, and bits per character or the accuracy at masks, on text files",
         _evaluate,
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
             flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
             flag("--normalize", choices=FORMS, help="default: as the model's run"),
+            flag(
+                "--mask-prob", type=float, metavar="P", help="of masked models: share of hidden tokens (0.15)"
+            ),
+            flag("--whole-word", action="store_true", help="of masked models: hide words as wholes"),
             *READING,
         ),
     ),
@@ -287,6 +315,18 @@ VERBS: dict[str, Verb] = {
             flag("--stop", nargs="+", metavar="S", help="a text ends before any of these"),
             flag("--seed", type=int, default=0, help="the same seed gives the same texts"),
             flag("--greedy", action="store_true", help="always the likeliest token"),
+        ),
+    ),
+    "fill": Verb(
+        "what a masked model puts in the place of each [MASK], ＿ or ___",
+        _fill,
+        (
+            flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+            flag(
+                "text", nargs="+", metavar="TEXT", help="a text with masks, such as 秋には＿が木から落ちる。"
+            ),
+            flag("--top-k", type=int, default=5, metavar="K", help="so many fills for each mask"),
+            flag("--whole-word", action="store_true", help="whole words of one to four tokens"),
         ),
     ),
     "data": Verb(

@@ -1,7 +1,7 @@
 """The special tokens of a trained tokenizer; the objective names the set it needs.
 
-A set's tokens take the first ids, in the order of its fields. In a text they are never found: what looks like
-one stays text.
+A set's tokens take the first ids, in the order of its fields. In a text that is trained on they are never
+found: what looks like one stays text.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class Specials(NamedTuple):
     def config(self) -> dict[str, Any]:
         """What `tokenizer_config.json` says of them, and on which side batches are padded."""
         named = {f"{role}_token": token for role, token in self._asdict().items() if token is not None}
-        # a causal model goes on at the right end; and "</s>" or "[MASK]" inside a text is text
-        side = "right" if self.cls else "left"
-        return {**named, "padding_side": side, "split_special_tokens": True}
+        side = "right" if self.cls else "left"  # a causal model goes on at the right end
+        # "</s>" inside a text is text; but who asks for a fill writes "[MASK]", which must then be the mask
+        as_text = {} if self.mask else {"split_special_tokens": True}
+        return {**named, "padding_side": side, **as_text}
 
     def template(self) -> Any:
         """The post-processor of `tokenizers` for add_special_tokens=True: [CLS] a [SEP] b [SEP], or None."""

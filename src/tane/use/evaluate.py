@@ -2,7 +2,8 @@
 
 Summed nats over summed targets, never a mean of means. Each document ends with EOS, and the stream begins
 with one, so that every token of the text is a target exactly once. Bits per character count the characters of
-the normalised text; comparing models of different tokenizers is fair only by them.
+the normalised text; comparing models of different tokenizers is fair only by them. Masked models, which have
+no such probability of a text, are scored in evaluate_masked.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -26,8 +27,10 @@ from tane.text.inputs import HowToRead
 from tane.text.survey import temporary_corpus
 from tane.tokens.encoder import Encoder
 from tane.training.resume import RESOLVED, run_of
-from tane.training.runtime import Runtime, choose_device
+from tane.training.runtime import choose_device
 from tane.types import IGNORE, Batch, Result
+from tane.use.evaluate_masked import MASK_PROB, Setup, score
+from tane.use.masked import is_masked
 from tane.yamlio import read_yaml
 
 BATCH_TOKENS = 8192
@@ -38,32 +41,58 @@ def evaluate(
     data: str | Sequence[str],
     *,
     block_size: int | None = None,
+    mask_prob: float | None = None,
+    whole_word: bool = False,
     device: str = "auto",
     **reading: Unpack[HowToRead],
 ) -> Result:
-    """Score a causal model on text files. `metrics`: {loss, perplexity, bits_per_char, bits_per_byte, tokens,
-    chars}.
+    """Score a model on text files; its config.json tells whether it is causal or masked.
 
     reading: column, sheet, split, format, quoting, unit, encoding, normalize, as in a recipe's corpus; what
     is not given is that of the run that the model belongs to (but for encoding and format), else the default.
     block_size: positions of context; None takes the model's own. Duplicates are scored, not dropped.
+
+    `metrics`, losses in nats: {loss, perplexity, bits_per_char, bits_per_byte, tokens (targets), chars,
+    documents, block_size}, and of a causal model bits_per_char_without_eos. Of a masked model the bits are
+    None, and there are: accuracy, mask_prob, whole_word, and pseudo_perplexity of pseudo_tokens tokens, each
+    hidden alone and the rest of its segment shown: all tokens, or of a longer text a fixed choice of them.
+    mask_prob, whole_word (masked models only): the share of tokens that are hidden, 0.15 if None, and whether
+    words are hidden as wholes: the tokenizer's own, else ipadic's.
     """
     folder = find_model(model)
+    masked = is_masked(folder)
+    if not masked and (mask_prob is not None or whole_word):
+        raise InputError(
+            f"{folder} is no masked language model: it has no tokens to hide",
+            "leave out --mask-prob and --whole-word",
+        )
+    if mask_prob is not None and not 0 < mask_prob < 1:
+        raise InputError(f"--mask-prob: expected above 0 and below 1, found {mask_prob}")
     settings = _text_settings(folder, [data] if isinstance(data, str) else list(data), reading)
     encoder = Encoder(folder)
-    network = open_model(folder)
-    runtime = Runtime(choose_device(device), "fp32", False, torch.get_num_threads())
-    network.to(runtime.device).eval()
+    network = open_model(folder, "AutoModelForMaskedLM" if masked else "AutoModelForCausalLM")
+    chosen = choose_device(device)
+    network.to(chosen).eval()
     longest = positions(network)
     length = block_size or longest or 1024
     if longest is not None and length > longest:
         raise InputError(f"block_size is {length}, but the model has {longest} positions")
     with hushed(), temporary_corpus(settings, tell=True) as corpus:
-        texts = list(corpus.texts("train"))
-        stream = _stream(texts, encoder)
-        nats, eos_nats, targets = _score(Loss(network), stream, length, encoder.eos_id, runtime)
+        if masked:
+            prob = MASK_PROB if mask_prob is None else mask_prob
+            setup = Setup(Loss(network), encoder, length, prob, whole_word, chosen)
+            return Result(str(folder), score(setup, corpus))
+        return Result(
+            str(folder), _causal(Loss(network), encoder, list(corpus.texts("train")), length, chosen)
+        )
+
+
+def _causal(loss: Loss, encoder: Encoder, texts: list[str], length: int, device: str) -> dict[str, Any]:
+    """The metrics of a causal model."""
+    stream = _stream(texts, encoder)
+    nats, eos_nats, targets = _score(loss, stream, length, encoder.eos_id, device)
     chars, size = sum(map(len, texts)), sum(len(t.encode()) for t in texts)
-    metrics = {
+    return {
         "loss": nats / targets,
         "perplexity": math.exp(min(700.0, nats / targets)),
         "bits_per_char": nats / math.log(2) / chars,
@@ -74,7 +103,6 @@ def evaluate(
         "bits_per_char_without_eos": (nats - eos_nats) / math.log(2) / chars,
         "block_size": length,
     }
-    return Result(str(folder), metrics)
 
 
 def _text_settings(folder: Path, data: list[str], reading: HowToRead) -> CorpusSettings:
@@ -101,9 +129,7 @@ def _stream(texts: list[str], encoder: Encoder) -> np.ndarray:
 
 
 @torch.no_grad()
-def _score(
-    loss: Loss, stream: np.ndarray, length: int, eos: int, runtime: Runtime
-) -> tuple[float, float, int]:
+def _score(loss: Loss, stream: np.ndarray, length: int, eos: int, device: str) -> tuple[float, float, int]:
     """(summed nats, those of EOS targets, targets), blocks of `length` positions overlapping by one token."""
     total, at_eos, targets = 0.0, 0.0, len(stream) - 1
     rows = max(1, BATCH_TOKENS // length)
@@ -116,9 +142,7 @@ def _score(
             inputs.reshape(-1)[: len(piece) - 1] = piece[:-1]
             labels.reshape(-1)[: len(piece) - 1] = piece[1:]
             ids, targets_here = torch.from_numpy(inputs), torch.from_numpy(labels)
-            batch = Batch(
-                {"input_ids": ids.to(runtime.device)}, targets_here.to(runtime.device), len(piece) - 1, 0
-            )
+            batch = Batch({"input_ids": ids.to(device)}, targets_here.to(device), len(piece) - 1, 0)
             nats = loss.per_target(batch).double().cpu()
             total += nats.sum().item()
             at_eos += nats[torch.from_numpy(piece[1:] == eos)].sum().item()

@@ -5,13 +5,14 @@ Tokens are known where the data is prepared; before that they are estimated from
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError
-from tane.model.build import build_config, build_model, check_head
+from tane.model.build import PAD_TO, build_config, check_head, open_model
 from tane.recipe import Recipe
 from tane.settings import Duration
 from tane.text.corpus import fingerprint, input_state
@@ -120,8 +121,12 @@ def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int, int]:
     import transformers
 
     if recipe.model.pretrained is not None:
-        size = recipe.objective.block_size
-        model = build_model(recipe.model, recipe.objective.auto_model, size, Vocabulary(1, 0, 0), recipe.seed)
+        model = open_model(recipe.model.pretrained, recipe.objective.auto_model)
+        if recipe.tokenizer.path is not None or not recipe.model.keep_tokenizer:
+            config = copy.deepcopy(model.config)
+            config.vocab_size = -(-vocabulary.size // PAD_TO) * PAD_TO
+            with torch.device("meta"):
+                model = getattr(transformers, recipe.objective.auto_model).from_config(config)
     else:
         config = build_config(
             recipe.model, recipe.objective.block_size, vocabulary, recipe.objective.default_preset
