@@ -1,11 +1,11 @@
 """`make bench`: our side and the peers' side, in turn, on real text; writes a dated page of results.
 
-    python benchmarks/run.py [--part speed quality start tokenise prepare] [--rounds 5] [--text FILE]
-                             [--baseline SCRIPT]
+    python benchmarks/run.py [--part speed quality start tokenise prepare masked masked-quality] [--rounds 5]
+                             [--text FILE] [--baseline SCRIPT] [--masked-baseline SCRIPT]
 
-The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample. --baseline takes
-another script with the command line of benchmarks/tutorial_loop.py. Each part stays under ten minutes on two
-cores.
+The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample; the masked parts say
+theirs. --baseline takes another script with the command line of benchmarks/tutorial_loop.py, --masked-baseline
+one with that of benchmarks/masked_loop.py. Each part stays under ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import masked_parts
 import runner
 
 HERE = Path(__file__).parent
@@ -221,10 +222,12 @@ PARTS = {"speed": speed, "quality": quality, "start": start, "tokenise": tokenis
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    every = [*PARTS, *masked_parts.PARTS]
+    parser.add_argument("--part", nargs="+", choices=every, default=every)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--text")
     parser.add_argument("--baseline", type=Path, default=HERE / "tutorial_loop.py")
+    parser.add_argument("--masked-baseline", type=Path, default=HERE / "masked_loop.py")
     args = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="tane-bench-"))
     try:
@@ -235,11 +238,21 @@ def main() -> None:
 
             text = str(work / "sample.txt")
             write_corpus(text)
-        bench = Bench(str(Path(text).resolve()), args.baseline, work)
-        made = [PARTS[part](bench, args.rounds) for part in args.part]
+        made = []
+        if causal := [part for part in args.part if part in PARTS]:
+            bench = Bench(str(Path(text).resolve()), args.baseline, work)
+            made += [PARTS[part](bench, args.rounds) for part in causal]
+        if masked := [part for part in args.part if part in masked_parts.PARTS]:
+            masked_bench = masked_parts.MaskedBench(args.masked_baseline, work)
+            made += [masked_parts.PARTS[part](masked_bench, args.rounds) for part in masked]
         results = [result for few in made for result in (few if isinstance(few, list) else [few])]
         shown = {str(work): "WORK", str(Path(text).resolve()): "TEXT", sys.executable: "python"}
-        shown |= {str(args.baseline): args.baseline.name, str(RECIPE): f"recipes/{RECIPE.name}"}
+        for script in (args.baseline, args.masked_baseline):
+            shown[str(script)] = script.name
+        for recipe in (RECIPE, masked_parts.RECIPE):
+            shown[str(recipe)] = f"recipes/{recipe.name}"
+        if real:
+            shown[real] = "DATA"
         shown |= {str(HERE): "benchmarks"}
         for result in results:
             for row in result["rows"]:  # commands that anyone can type, without this machine's paths
@@ -248,6 +261,7 @@ def main() -> None:
                     command = command.replace(path, name)
                 row["command"] = command
         own = "" if args.baseline.parent == HERE else " --baseline SCRIPT"
+        own += "" if args.masked_baseline.parent == HERE else " --masked-baseline SCRIPT"
         command = f"python benchmarks/run.py --part {' '.join(args.part)} --rounds {args.rounds}{own}"
         page = runner.write(results, command)
         print(page.read_text(encoding="utf-8"))

@@ -193,6 +193,8 @@ def build_model(
     else:
         config = build_config(settings, block_size, vocabulary, default_preset)
         check_head(config, auto_model)
+        if tokenizer_dir is not None:
+            check_tokenizer(config, tokenizer_dir)
         torch.manual_seed(key(seed, "init"))
         try:
             model = auto.from_config(config)
@@ -219,6 +221,22 @@ def check_head(config: Any, auto_model: str) -> None:
         raise InputError(
             f"model.config.model_type: {config.model_type} has no {what} head in transformers",
             f"take {usual}, or --objective.name {other}",
+        )
+
+
+def check_tokenizer(config: Any, folder: Path) -> None:
+    """Raise InputError where AutoTokenizer would not open the tokenizer beside a model of this kind.
+
+    For some kinds transformers 5 passes over the class that a folder names and wants a tokenizer.json, which
+    one that cuts words by MeCab or Sudachi cannot have.
+    """
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+    usual = TOKENIZER_MAPPING_NAMES.get(config.model_type)
+    if usual == "TokenizersBackend" and not (folder / "tokenizer.json").is_file():
+        raise InputError(
+            f"transformers does not open a tokenizer of MeCab's words beside a {config.model_type} model",
+            "--tokenizer.kind unigram, or a bert model",
         )
 
 
