@@ -1,7 +1,7 @@
 """The peer: a masked language model by transformers' Trainer with its best flags on a CPU.
 
-bf16, batches padded to their longest sentence, dynamic masks (DataCollatorForLanguageModeling), the fused AdamW,
-no dropout, the vocabulary padded to 64, no check of the loss at each step.
+bf16, batches padded to their longest sentence, dynamic masks (DataCollatorForLanguageModeling), the fused
+AdamW, no dropout, the vocabulary padded to 64, no check of the loss at each step.
 
     python benchmarks/masked_trainer.py TOKENIZER SENTENCES.txt --batch 64 --max-steps 40 [--save DIR]
 """

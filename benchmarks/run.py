@@ -3,9 +3,9 @@
     python benchmarks/run.py [--part speed quality start tokenise prepare masked masked-quality] [--rounds 5]
                              [--text FILE] [--baseline SCRIPT] [--masked-baseline SCRIPT]
 
-The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample; the masked parts say
-theirs. --baseline takes another script with the command line of benchmarks/tutorial_loop.py, --masked-baseline
-one with that of benchmarks/masked_loop.py. Each part stays under ten minutes on two cores.
+The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample; the masked parts
+say theirs. --baseline takes another script with the command line of benchmarks/tutorial_loop.py,
+--masked-baseline one with that of benchmarks/masked_loop.py. Each part stays under ten minutes on two cores.
 """
 
 from __future__ import annotations

@@ -173,20 +173,26 @@ def prepare(
     """Corpus, tokenizer and shards in `data_dir`; what is current is kept, what is stale is refused.
 
     part: "i/n" makes the i-th of n parts of what can be made at present, for a cluster's jobs or several
-    machines that share the folder. join: put together what the parts made; stops before the shards where
-    tokenising can be divided next.
+    machines that share the folder. join: put together what the parts made; stops before the shards, and
+    before the words where the objective asks for them, since that work can be divided next.
     """
-    folder, taken = recipe.data_path, _tokenizer_settings(recipe)
+    folder, taken, words = recipe.data_path, _tokenizer_settings(recipe), recipe.objective.word_starts
     if part is not None:
         if rebuild or join:
             raise InputError("--part makes one part alone", "use --rebuild and --join without it")
-        return share(recipe.corpus, taken, folder, recipe.objective.specials, *_part(part))
-    only = join and (rebuild or not (folder / "corpus").exists())
-    until = "tokenizer" if only else "shards"
-    specials = recipe.objective.specials
-    result = prepare_data(recipe.corpus, taken, folder, specials, rebuild=rebuild, full=full, until=until)
-    if only:
-        progress.say("corpus and tokenizer are there; next: --part i/n again, or no --part to finish here")
+        return share(recipe.corpus, taken, folder, recipe.objective.specials, *_part(part), words=words)
+    until = "words"
+    if join and (rebuild or not (folder / "corpus").exists()):
+        until = "tokenizer"
+    elif join and words is not None and not (folder / "shards").exists():
+        until = "shards"
+    result = prepare_data(
+        recipe.corpus, taken, folder, recipe.objective.specials, rebuild=rebuild, full=full, until=until,
+        words=words,
+    )  # fmt: skip
+    if until != "words":
+        made = "corpus and tokenizer" if until == "tokenizer" else "the tokens"
+        progress.say(f"{made} are there; next: --part i/n again, or no --part to finish here")
     return result
 
 
@@ -198,9 +204,9 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _tokenizer_settings(recipe: Recipe) -> TokenizerSettings:
-    taken = recipe.tokenizer
-    if recipe.model.pretrained is not None and taken.path is None:  # a pretrained model brings its tokenizer
-        taken = taken.model_copy(update={"path": recipe.model.pretrained})
+    taken, model = recipe.tokenizer, recipe.model
+    if model.pretrained is not None and model.keep_tokenizer and taken.path is None:
+        taken = taken.model_copy(update={"path": model.pretrained})  # a pretrained model brings its tokenizer
     return taken
 
 
@@ -262,6 +268,7 @@ def train(
             # a warm-up that is a fraction would change its length, and so the past, when the run is made
             # longer
             fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
+            fixed["train.attention"] = plan.attention
             resume.write(run_dir, requested, {**recipe.flat(), **fixed})
 
         metrics = run.fit(

@@ -164,6 +164,17 @@ def test_a_part_that_never_came_is_made_by_the_join(
     assert hashes(data) == whole
 
 
+def test_pieces_that_a_kill_left_behind_go(
+    recipe: Path, whole: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    finish(start(recipe, data))
+    files.delete(data / "shards")
+    (data / ".pieces" / "0123").mkdir(parents=True)
+    finish(start(recipe, data))
+    assert hashes(data) == whole
+
+
 def test_parts_and_the_join_keep_out_of_each_others_way(recipe: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with files.locked(data, shared=True):

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertJapaneseTokenizer
 
 from tane.errors import InputError
+from tane.text import words
 from tane.tokens import encoder as module
-from tane.tokens import taken
+from tane.tokens import roads, taken
 from tane.tokens.encoder import Encoder
 from tane.tokens.kinds import Job
 from tane.tokens.kinds.bpe import Bpe
@@ -145,7 +146,7 @@ def test_nul_parts_words(pair: tuple[Encoder, Any]) -> None:
 
 def test_the_table_of_words_stays_bounded(ipadic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Encoder(ipadic)
-    monkeypatch.setattr(module, "CACHE", 50)
+    monkeypatch.setattr(roads, "CACHE", 50)
     tight = Encoder(ipadic)
     for start in range(0, 3000, 7):
         text = f"ねこ{start}がいる。いぬ{start + 1}もいる。"
@@ -164,7 +165,7 @@ def test_the_table_of_words_stays_bounded(ipadic: Path, monkeypatch: pytest.Monk
 def test_unusual_settings_go_to_transformers(ipadic: Path, tmp_path: Path, values: dict[str, Any]) -> None:
     copy(ipadic, tmp_path, **values)
     ours, auto = Encoder(tmp_path), AutoTokenizer.from_pretrained(str(tmp_path))
-    assert isinstance(ours._road, module._Transformers) and not ours.parallel
+    assert isinstance(ours._road, roads._Transformers) and not ours.parallel
     assert ours.vocab_size == len(auto)
     for text in ("ねこがABCをＡＢＣした。", "<mask>と<x>", "[MASK]"):
         assert ids(ours, text) == theirs(auto, text)
@@ -192,7 +193,7 @@ MAKERS: list[Callable[[Path], Path]] = [
 def test_any_tokenizer_json(make: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = make(tmp_path)
     ours, auto = Encoder(folder), AutoTokenizer.from_pretrained(str(folder))
-    assert isinstance(ours._road, module._Json) and ours.parallel
+    assert isinstance(ours._road, roads._Json) and ours.parallel
     assert (ours.vocab_size, ours.eos_id, ours.unk_id) == (len(auto), auto.eos_token_id, auto.unk_token_id)
     assert ours.eos_token == auto.eos_token and ours.tokenizer.get_vocab() == auto.get_vocab()
     special = {*auto.all_special_ids} - {auto.unk_token_id}
@@ -227,7 +228,7 @@ def test_what_tokenizer_json_does_not_tell_goes_to_transformers(
 ) -> None:
     copy(bpe, tmp_path, **values)
     ours, auto = Encoder(tmp_path), taken.load(tmp_path)
-    assert isinstance(ours._road, module._Transformers)
+    assert isinstance(ours._road, roads._Transformers)
     assert (ours.vocab_size, ours.eos_id) == (len(auto), auto.eos_token_id)
     for text in ("ねこ。いぬ。", "<sep>と<x>", "</s>"):
         assert ids(ours, text) == theirs(auto, text)
@@ -237,7 +238,7 @@ def test_special_tokens_as_mappings(bpe: Path, tmp_path: Path) -> None:
     token = {"content": "</s>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
     copy(bpe, tmp_path, eos_token=token, added_tokens_decoder={"1": {**token, "special": True}})
     ours = Encoder(tmp_path)
-    assert isinstance(ours._road, module._Json) and ours.eos_id == 1
+    assert isinstance(ours._road, roads._Json) and ours.eos_id == 1
 
 
 def test_neither_transformers_nor_torch_is_loaded(bpe: Path, ipadic: Path) -> None:
@@ -292,6 +293,56 @@ def test_a_tokenizer_without_an_end_of_text(bpe: Path, tmp_path: Path) -> None:
         _ = encoder.eos_id
     copy(bpe, tmp_path, eos_token=None, sep_token="</s>")
     assert Encoder(tmp_path).eos_id == 1, "[SEP] ends a text where there is no EOS"
+
+
+def test_what_an_objective_must_know(bpe: Path, ipadic: Path, tmp_path: Path) -> None:
+    assert Encoder(bpe).vocabulary == (1200, 1, 0, None, None, None, (0, 1, 2))
+    # [PAD] [UNK] [CLS] [SEP] [MASK]; [SEP] ends a text
+    assert Encoder(ipadic).vocabulary == (2000, 3, 0, 4, 2, 3, (0, 1, 2, 3, 4))
+    byte = Encoder(small.byte_level(tmp_path / "byte"))
+    assert byte.vocabulary == (byte.vocab_size, 0, 0, None, None, None, (0,)), "EOS pads where nothing does"
+    copy(ipadic, tmp_path, do_lower_case=True)
+    slow = Encoder(tmp_path)
+    assert isinstance(slow._road, roads._Transformers) and slow.vocabulary == Encoder(ipadic).vocabulary
+    copy(bpe, tmp_path, eos_token=None)
+    with pytest.raises(InputError, match="has no end-of-text token"):
+        _ = Encoder(tmp_path).vocabulary
+
+
+def test_special_tokens_without_a_role_are_special(tmp_path: Path) -> None:
+    folder = small.wordpiece(tmp_path, ["ねこ", "いぬ", "<x>"])
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["added_tokens"].append({**content["added_tokens"][0], "id": 4, "content": "<x>"})
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert Encoder(folder).vocabulary.special_ids == (0, 1, 4)
+    copy(folder, tmp_path, extra_special_tokens=["<y>"])
+    assert Encoder(tmp_path).vocabulary.special_ids == (0, 1, 4, 5)
+
+
+@pytest.mark.parametrize("which", ["bpe", "ipadic", "slow"])
+def test_words_come_with_the_same_ids(
+    which: str, request: pytest.FixtureRequest, ipadic: Path, tmp_path: Path
+) -> None:
+    if which == "slow":
+        copy(ipadic, tmp_path, do_lower_case=True)
+    encoder = Encoder(tmp_path if which == "slow" else request.getfixturevalue(which))
+    found = encoder.encode_words(ODD, words.insides("ipadic"))
+    for row, (ids, starts) in zip(encoder.encode_batch(ODD), found, strict=True):
+        assert row.tolist() == ids.tolist() and starts.shape == ids.shape and starts.dtype == bool
+        assert starts[:1].all()
+    assert encoder.encode_words([], words.insides("ipadic")) == []
+
+
+def test_words_of_its_own_are_told_by_a_table(ipadic: Path, bpe: Path) -> None:
+    encoder = Encoder(ipadic)
+    table = encoder.word_table
+    assert table is not None and table.shape == (encoder.vocab_size,) and Encoder(bpe).word_table is None
+    assert [encoder._road.token(i).startswith("##") for i in range(encoder.vocab_size)] == (~table).tolist()
+    [(ids, starts)] = encoder.encode_words(
+        ["ねこは走っている。"], lambda text: np.ones(len(text), dtype=bool)
+    )
+    assert starts.tolist() == table[ids].tolist(), "whatever other words there are"
 
 
 def test_a_run_folder_stands_for_its_model(bpe: Path, tmp_path: Path) -> None:

@@ -28,21 +28,34 @@ Runs = list[tuple[float, int]]  # (weight, how many documents)
 Make = Callable[..., Shards]
 
 
-def write(folder: Path, lengths: list[int], weights: Any = None, *, split: str = "train") -> Shards:
-    """Shards in two files whose token i is i, so that a token tells its document."""
+def write(
+    folder: Path, lengths: list[int], weights: Any = None, *, split: str = "train", words: bool = False
+) -> Shards:
+    """Shards in two files whose token i is i, so that a token tells its document; words: one starts at every
+    third token."""
     cut = len(lengths) // 2
+    bits: dict[str, bytes] = {}
 
     def fill(temporary: Path) -> dict[str, Any]:
         begin = 0
         for number, part in enumerate((lengths[:cut], lengths[cut:])):
             tokens = np.arange(begin, begin + sum(part), dtype=np.int32)
             begin += sum(part)
+            bits[f"{split}-{number:05d}.bits"] = np.packbits(tokens % 3 == 0).tobytes()
             (temporary / f"{split}-{number:05d}.bin").write_bytes(tokens.tobytes())
             write_index(temporary / f"{split}-{number:05d}.idx", np.array(part, int), np.dtype(np.int32))
         return {"eos_id": 0, "weights": weights} if weights is not None else {"eos_id": 0}
 
-    files.publish(folder, "shards", fill)
-    return Shards(folder, split)
+    def fill_words(temporary: Path) -> dict[str, Any]:
+        for name, raw in bits.items():
+            (temporary / name).write_bytes(raw)
+        return {"shards": shards.fingerprint}
+
+    shards = files.publish(folder, "shards", fill)
+    if not words:
+        return Shards(folder, split)
+    files.publish(folder.parent / "words", "words", fill_words)
+    return Shards(folder, split, folder.parent / "words")
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +225,21 @@ def test_reading_equals_a_naive_concatenation(
         start = data.draw(st.integers(0, len(stream) - 1))
         stop = data.draw(st.integers(start + 1, len(stream)))
         assert stream.read(start, stop).tolist() == whole[start:stop].tolist()
+
+
+def test_the_starts_of_words_come_with_their_tokens(make: Make) -> None:
+    runs = [[1, 11], [2, 5], [0.5, 8], [2.25, 9]]
+    mix = mixed(make([5] * 33, runs, words=True), 0)
+    assert isinstance(mix, Mix)
+    rng = np.random.default_rng(3)
+    for epoch in range(4):
+        stream = mix.stream(epoch)
+        assert stream.documents.tolist() == documents(stream, mix.shards)
+        for start, stop in [(0, len(stream)), *np.sort(rng.integers(0, len(stream), (60, 2))).tolist()]:
+            if start < stop:
+                starts = stream.read_starts(start, stop)
+                assert starts.dtype == bool
+                assert starts.tolist() == (stream.read(start, stop) % 3 == 0).tolist()
 
 
 def test_the_order_of_the_shards_is_kept_within_a_weight(four: Mix) -> None:

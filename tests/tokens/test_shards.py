@@ -21,7 +21,7 @@ from tane import files, signals, workers
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.text import parts
 from tane.text.corpus import Corpus, CorpusSettings, Part, build_corpus
-from tane.tokens import tokenise
+from tane.tokens import tasks
 from tane.tokens.encoder import Encoder
 from tane.tokens.shards import Shards, read_index, token_dtype, write_index
 from tane.tokens.tokenise import describe, write_shards
@@ -95,7 +95,7 @@ def test_tokens_in_are_tokens_out(
     tmp_path: Path, corpus: Corpus, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = request.getfixturevalue(kind)
-    monkeypatch.setattr(tokenise, "BATCH_CHARS", 500)  # many batches a part
+    monkeypatch.setattr(tasks, "BATCH_CHARS", 500)  # many batches a part
     manifest = write_shards(corpus, encoder, tmp_path / "shards", FINGERPRINT)
     files.check(tmp_path / "shards", "shards")
     assert manifest.meta["dtype"] == ("uint16" if kind == "encoder" else "int32")
@@ -379,7 +379,7 @@ def test_parts_of_another_fingerprint_are_thrown_away(
 def test_a_signal_stops_the_work_and_says_how_to_go_on(
     tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokenise, "BATCH_CHARS", 100)
+    monkeypatch.setattr(tasks, "BATCH_CHARS", 100)
     with signals.caught():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(
@@ -397,7 +397,7 @@ def test_several_processes_write_the_same_bytes(
     tmp_path: Path, corpus: Corpus, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = write_shards(corpus, encoder, tmp_path / "alone", FINGERPRINT)
-    monkeypatch.setattr(tokenise, "ALONE", 0)
+    monkeypatch.setattr(tasks, "ALONE", 0)
     for count in (2, 3):
         monkeypatch.setattr(workers, "cores", lambda count=count: count)
         assert write_shards(corpus, encoder, tmp_path / str(count), FINGERPRINT) == alone

@@ -171,7 +171,8 @@ def _write_bpe(vocabulary: Path, merges: Path, folder: Path) -> None:
 
     tokenizer = byte_level(vocabulary, merges)
     pieces = set(tokenizer.get_vocab())
-    config = _fast_config(pieces) | {"split_special_tokens": True}  # "<|endoftext|>" in a text is text
+    config = _fast_config(pieces)
+    config |= spm.as_text(config)  # "<|endoftext|>" in a text is text
     special = {t for name, t in config.items() if name.endswith("_token")}
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in sorted(special)])
     if "<|endoftext|>" in special:  # as GPT-2 has it

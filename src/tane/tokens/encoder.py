@@ -1,81 +1,41 @@
 """The fast road from texts to ids and back, with the ids that the saved folder gives in transformers.
 
-Special tokens are never added, and text that looks like one stays text. A folder is read by the lightest
-means that gives its ids exactly: `tokenizer.json` by `tokenizers` alone, BertJapaneseTokenizer's words by
-MeCab or Sudachi and a table, and only what is neither by transformers, whose import alone takes 240 MB of
-memory and some seconds.
+Special tokens are never added, and text that looks like one stays text. How a folder is read is in roads.py.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import chain, pairwise
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tane import hub
 from tane.errors import InputError
-from tane.text import words
-from tane.tokens import soundness, taken
+from tane.tokens import taken
+from tane.tokens.places import Inside
+from tane.tokens.roads import open_road
+from tane.types import Vocabulary
 
 BATCH_CHARS = 250_000  # characters encoded at once: `tokenizers` takes about 100 bytes for each meanwhile
-CACHE = 200_000  # words whose ids are remembered; 40 MB
-LONGEST_WORD = 100  # characters; BertJapaneseTokenizer takes longer words as unknown
-ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
-MORE = ("extra_special_tokens", "additional_special_tokens")
-FAST = ("PreTrainedTokenizerFast", "TokenizersBackend")  # classes that are their tokenizer.json
-# keys of tokenizer_config.json that change no ids, as long as its special tokens are the file's own
-HARMLESS = {
-    "tokenizer_class", "split_special_tokens", "clean_up_tokenization_spaces", "model_max_length", "backend",
-    "padding_side", "truncation_side", "model_input_names", "is_local", "local_files_only", "name_or_path",
-    "chat_template", "max_length", "pad_to_multiple_of", "stride", "truncation_strategy", "pad_token_type_id",
-}  # fmt: skip
-WORD_KEYS = {
-    "do_lower_case", "do_word_tokenize", "do_subword_tokenize", "word_tokenizer_type",
-    "subword_tokenizer_type", "never_split", "mecab_kwargs", "sudachi_kwargs", "jumanpp_kwargs", "spm_file",
-}  # fmt: skip
-# above this, transformers looks for a fault of some old tokenizers and mends it
-MOST_PIECES = 100_000
-
-
-class _Road(Protocol):
-    """One way from texts to ids. specials: the roles' token ids, None where the folder has none."""
-
-    parallel: bool
-    vocab_size: int
-    specials: dict[str, int | None]
-
-    def encode(self, texts: list[str]) -> list[np.ndarray]:
-        """Ids (n,) int64 of each text."""
-        ...
-
-    def decode(self, ids: list[int]) -> str:
-        """The text of ids without special tokens."""
-        ...
-
-    def token(self, number: int) -> str:
-        """The spelling of an id."""
-        ...
 
 
 class Encoder:
     """Texts to ids and back: the ids of the folder's tokenizer, without special tokens.
 
     name: the folder or hub id; parallel: whether a batch keeps all cores busy by itself; eos_id: that of EOS,
-    else of [SEP]; unk_id: the id for what is unknown, or None; vocab_size: V.
+    else of [SEP]; unk_id: the id for what is unknown, or None; vocab_size: V; word_table: of each id whether
+    it starts a word (V,) bool, where the tokenizer cuts words itself, else None.
     """
 
     def __init__(self, name: str | os.PathLike[str]) -> None:
         self.name = str(name)
-        self._road = _road(name)
+        self._road = open_road(name)
         self.parallel = self._road.parallel
         self.vocab_size = self._road.vocab_size
         self.unk_id = self._road.specials["unk"]
+        self.word_table = self._road.word_table
 
     @cached_property
     def eos_id(self) -> int:
@@ -95,6 +55,15 @@ class Encoder:
         return self._road.token(self.eos_id)
 
     @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What an objective must know of it. Raises InputError where no token ends a text."""
+        ids, eos = self._road.specials, self.eos_id
+        pad = ids["pad"] if ids["pad"] is not None else eos
+        return Vocabulary(
+            self.vocab_size, eos, pad, ids["mask"], ids["cls"], ids["sep"], self._road.special_ids
+        )
+
+    @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer in transformers' own class."""
         return taken.load(self.name)
@@ -102,6 +71,14 @@ class Encoder:
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids (n,) of each text, int64."""
         return [ids for batch in _batches(texts) for ids in self._road.encode(batch)]
+
+    def encode_words(self, texts: Sequence[str], inside: Inside) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same ids (n,) of each text, and which of them start a word (n,) bool.
+
+        inside: where a text's words go on, one of `text.words.insides`; not asked by a tokenizer that cuts
+        words itself.
+        """
+        return [found for batch in _batches(texts) for found in self._road.encode_words(batch, inside)]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text of ids, special tokens left out."""
@@ -119,249 +96,3 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _road(name: str | os.PathLike[str]) -> _Road:
-    folder = hub.local_folder(name, "the tokenizer")
-    if not (folder / "tokenizer_config.json").exists():
-        folder = folder / "model"  # of a run
-    config = soundness.read_config(folder / "tokenizer_config.json")
-    try:
-        light = _Json.open(folder, config) or _Words.open(folder, config)
-    except (AttributeError, KeyError, TypeError):  # at values of types that no configuration has
-        light = None
-    return light or _Transformers(taken.load(name))  # which also says what is wrong with a folder
-
-
-def _named(config: dict[str, Any]) -> dict[str, str | None]:
-    """The spellings of the special tokens that a configuration names, by role."""
-    found = {}
-    for role in ROLES:
-        token = config.get(f"{role}_token")
-        found[role] = token["content"] if isinstance(token, dict) else token
-    return found
-
-
-def _id(vocabulary: dict[str, int], token: str | None) -> int | None:
-    return None if token is None else vocabulary.get(token)
-
-
-def _more(config: dict[str, Any]) -> list[str]:
-    """The special tokens without a role that a configuration names."""
-    found = [token for key in MORE for token in config.get(key) or []]
-    return [token["content"] if isinstance(token, dict) else token for token in found]
-
-
-def _unusual(config: dict[str, Any]) -> set[str]:
-    """The keys of a configuration that may change ids, if its special tokens are known to the tokenizer."""
-    keys = config.keys() - HARMLESS - {f"{role}_token" for role in ROLES} - {*MORE}
-    added = config.get("added_tokens_decoder") or {}
-    if {token["content"] for token in added.values()} <= {*_named(config).values(), *_more(config)}:
-        keys -= {"added_tokens_decoder"}
-    return keys
-
-
-# ------------------------------------------------------------------------------------------- tokenizer.json
-
-
-class _Json:
-    """A tokenizer.json by the `tokenizers` library alone."""
-
-    parallel = True
-
-    def __init__(self, backend: Any, specials: dict[str, int | None]) -> None:
-        self.backend, self.specials = backend, specials
-        self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
-        backend.encode_special_tokens = True
-        backend.no_truncation()
-        backend.no_padding()
-        added = backend.get_added_tokens_decoder().items()
-        special = {i: t.content for i, t in added if t.special and i != specials["unk"]}
-        self.special_ids = np.array(sorted(special), dtype=np.int64)
-        long = sorted((text for text in special.values() if len(text) > 1), key=len, reverse=True)
-        self.spelled = re.compile("|".join(map(re.escape, long))) if long else None
-
-    @classmethod
-    def open(cls, folder: Path, config: dict[str, Any]) -> _Json | None:
-        """The road of a folder whose tokenizer.json is all that decides on ids; else None."""
-        path = folder / "tokenizer.json"
-        if config.get("tokenizer_class") not in FAST or _unusual(config) or not path.is_file():
-            return None
-        backend = soundness.open_tokenizer(path)
-        special = {t.content: i for i, t in backend.get_added_tokens_decoder().items() if t.special}
-        tokens = _named(config)
-        if {*tokens.values(), *_more(config)} - {None} - special.keys():
-            return None  # transformers would add one
-        if backend.get_vocab_size() > MOST_PIECES:
-            return None
-        return cls(backend, {role: _id(special, token) for role, token in tokens.items()})
-
-    def encode(self, texts: list[str]) -> list[np.ndarray]:
-        found = [np.array(e.ids, dtype=np.int64) for e in self._encoded(texts)]
-        if found and self.spelled is not None and np.isin(np.concatenate(found), self.special_ids).any():
-            # special tokens that are entries of a unigram vocabulary too: what spells one must stay text
-            for number, ids in enumerate(found):
-                if np.isin(ids, self.special_ids).any() and self.spelled.search(texts[number]):
-                    parts = self._encoded(self._cut(texts[number]))
-                    found[number] = np.array([i for part in parts for i in part.ids], dtype=np.int64)
-        return found
-
-    def _encoded(self, texts: list[str]) -> list[Any]:
-        try:
-            return self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        except BaseException as error:
-            if not soundness.is_panic(error):
-                raise
-            raise InputError(
-                f"the tokenizer cannot encode this text: {str(error).splitlines()[0]}",
-                "its tokenizer.json is faulty: take another",
-            ) from None
-
-    def _cut(self, text: str) -> list[str]:
-        """A text in parts, cut after the first character of whatever spells a special token."""
-        assert self.spelled is not None
-        places = [0, *(found.start() + 1 for found in self.spelled.finditer(text)), len(text)]
-        return [text[a:b] for a, b in pairwise(places)]
-
-    def decode(self, ids: list[int]) -> str:
-        return self.backend.decode(ids, skip_special_tokens=True)
-
-    def token(self, number: int) -> str:
-        return self.backend.id_to_token(number)
-
-
-# ------------------------------------------------------------------------------------ BertJapaneseTokenizer
-
-
-class _Words:
-    """BertJapaneseTokenizer's WordPieces of MeCab's or Sudachi's words."""
-
-    parallel = False
-
-    def __init__(
-        self, vocabulary: dict[str, int], segmenter: words.Segmenter, config: dict[str, Any]
-    ) -> None:
-        tokens = _named(config)
-        self.specials = {role: _id(vocabulary, token) for role, token in tokens.items()}
-        self.vocab_size = len(vocabulary)
-        self.segmenter = segmenter
-        self.pieces = {number: piece for piece, number in vocabulary.items()}
-        self.hidden = {number for number in self.specials.values() if number is not None}
-        unknown = self.specials["unk"]
-        assert unknown is not None
-        self.unknown = self.pieces[unknown]
-        self.cache = _Cache(vocabulary, unknown)
-
-    @classmethod
-    def open(cls, folder: Path, config: dict[str, Any]) -> _Words | None:
-        """The road of a folder of plain BertJapaneseTokenizer with WordPieces; else None."""
-        path = folder / "vocab.txt"
-        dictionary = _dictionary(config)
-        if dictionary is None or not path.is_file():
-            return None
-        with open(path, encoding="utf-8") as file:
-            lines = [line.rstrip("\n") for line in file]
-        vocabulary = {piece: number for number, piece in enumerate(lines)}
-        tokens = [token for token in _named(config).values() if token is not None]
-        if len(vocabulary) < len(lines) or any(token not in vocabulary for token in tokens):
-            return None
-        return cls(vocabulary, words.segmenter(dictionary), config)
-
-    def encode(self, texts: list[str]) -> list[np.ndarray]:
-        found, look = self.segmenter.words, self.cache.__getitem__
-        return [np.fromiter(chain.from_iterable(map(look, found(text))), np.int64) for text in texts]
-
-    def decode(self, ids: list[int]) -> str:
-        found = [self.pieces.get(i, self.unknown) for i in ids if i not in self.hidden]
-        return " ".join(found).replace(" ##", "").strip()
-
-    def token(self, number: int) -> str:
-        return self.pieces[number]
-
-
-def _dictionary(config: dict[str, Any]) -> str | None:
-    """The name of the segmenter of a BertJapaneseTokenizer, None for another class or unusual settings."""
-    plain = (
-        config.get("tokenizer_class") == "BertJapaneseTokenizer"
-        and not _unusual(config) - WORD_KEYS
-        and not _more(config)
-        and all(f"{role}_token" in config for role in ("pad", "unk", "cls", "sep", "mask"))
-        and config.get("subword_tokenizer_type", "wordpiece") == "wordpiece"
-        and config.get("do_word_tokenize", True)
-        and config.get("do_subword_tokenize", True)
-        and not config.get("do_lower_case")
-        and not config.get("never_split")
-    )
-    if not plain:
-        return None
-    if config.get("word_tokenizer_type") == "mecab":
-        kwargs = {"mecab_dic": "unidic_lite", **(config.get("mecab_kwargs") or {})}
-        known = {package: dictionary for dictionary, package in words.MECAB.items()}
-        return known.get(kwargs["mecab_dic"]) if kwargs.keys() == {"mecab_dic"} else None
-    if config.get("word_tokenizer_type") == "sudachi":
-        defaults = {"sudachi_split_mode": "A", "sudachi_dict_type": "core"}
-        kwargs = {**defaults, **(config.get("sudachi_kwargs") or {})}
-        usual = kwargs.keys() == defaults.keys() and kwargs["sudachi_split_mode"] == "A"
-        return f"sudachi-{kwargs['sudachi_dict_type']}" if usual else None
-    return None
-
-
-class _Cache(dict[str, tuple[int, ...]]):
-    """Word -> ids of its WordPieces: the longest piece first, one unknown for a word that cannot be built."""
-
-    def __init__(self, vocabulary: dict[str, int], unknown: int) -> None:
-        super().__init__()
-        self.vocabulary, self.unknown = vocabulary, unknown
-
-    def __missing__(self, word: str) -> tuple[int, ...]:
-        if len(self) >= CACHE:
-            self.clear()
-        self[word] = found = self._pieces(word)
-        return found
-
-    def _pieces(self, word: str) -> tuple[int, ...]:
-        if len(word) > LONGEST_WORD:
-            return (self.unknown,)
-        found: list[int] = []
-        start = 0
-        while start < len(word):
-            for end in range(len(word), start, -1):
-                piece = self.vocabulary.get(("##" if start else "") + word[start:end])
-                if piece is not None:
-                    break
-            else:
-                return (self.unknown,)
-            found.append(piece)
-            start = end
-        return tuple(found)
-
-
-# -------------------------------------------------------------------------------------------- all the others
-
-
-class _Transformers:
-    """Any other tokenizer, in transformers' class."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.vocab_size = len(tokenizer)
-        self.specials = {role: getattr(tokenizer, f"{role}_token_id") for role in ROLES}
-        self.parallel = bool(tokenizer.is_fast)
-        self._backend = getattr(tokenizer, "_tokenizer", None) if tokenizer.is_fast else None
-        if self._backend is not None:
-            self._backend.encode_special_tokens = True
-            self._backend.no_truncation()
-            self._backend.no_padding()
-
-    def encode(self, texts: list[str]) -> list[np.ndarray]:
-        if self._backend is not None:
-            encoded = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-            return [np.array(e.ids, dtype=np.int64) for e in encoded]
-        options = {"add_special_tokens": False, "split_special_tokens": True}
-        return [np.array(self.tokenizer.encode(text, **options), dtype=np.int64) for text in texts]
-
-    def decode(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-    def token(self, number: int) -> str:
-        return self.tokenizer.convert_ids_to_tokens(number)

@@ -39,6 +39,9 @@ class TokenStream(Protocol):
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop), start < stop."""
 
+    def read_starts(self, start: int, stop: int) -> np.ndarray:
+        """Which of the tokens [start, stop) start a word (n,) bool; ValueError where that is not known."""
+
 
 class Portion:
     """The documents of one weight, and which of them an epoch takes once more."""
@@ -102,23 +105,35 @@ class MixedStream:
         """Number of tokens N."""
         return int(self._run_ends[-1]) if len(self._run_ends) else 0
 
+    @property
+    def documents(self) -> np.ndarray:
+        """The numbers in the shards of the documents in order (D,) int64, a copy counting as a document."""
+        counts = self._stop - self._first
+        return np.repeat(self._stop - np.cumsum(counts), counts) + np.arange(counts.sum())
+
     @cached_property
     def ends(self) -> np.ndarray:
         """One past each document's EOS, a copy of a document counting as a document."""
-        counts = self._stop - self._first
-        documents = np.repeat(self._stop - np.cumsum(counts), counts) + np.arange(counts.sum())
-        return np.cumsum(self._shards.lengths[documents])
+        return np.cumsum(self._shards.lengths[self.documents])
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop), start < stop; a view where they lie in one run and one file."""
+        pieces = [self._shards.read(a, b) for a, b in self._places(start, stop)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def read_starts(self, start: int, stop: int) -> np.ndarray:
+        """Which of the tokens [start, stop) start a word (n,) bool."""
+        return np.concatenate([self._shards.read_starts(a, b) for a, b in self._places(start, stop)])
+
+    def _places(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Where in the shards each stretch of the tokens [start, stop) lies."""
         first = int(np.searchsorted(self._run_ends, start, side="right"))
         last = int(np.searchsorted(self._run_ends, stop)) + 1
         begins = self._begins(self._first[first:last])
         stops = self._shards.ends[self._stop[first:last] - 1]
         begins[0] = stops[0] - (self._run_ends[first] - start)
         stops[-1] -= self._run_ends[last - 1] - stop
-        pieces = [self._shards.read(a, b) for a, b in zip(begins.tolist(), stops.tolist(), strict=True)]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return list(zip(begins.tolist(), stops.tolist(), strict=True))
 
 
 class Mix:

@@ -246,11 +246,13 @@ def segment_blocks(
             f"the tokenizer has no {', '.join(missing)} token, which masked language models need",
             "take one that was made for such models, or train one with this recipe",
         )
+    found: SegmentBlocks | MixedSegmentBlocks
     if isinstance(tokens, Mix):
-        return MixedSegmentBlocks(tokens, size, vocabulary, words=words)
-    assert isinstance(tokens, Shards)
-    table = Segments(tokens, size - FRAME, vocabulary)
-    found = SegmentBlocks(tokens, table, np.arange(len(tokens.ends)), size, vocabulary, words=words)
-    if not len(found):
-        raise InputError(f"the {tokens.split} split has no text with a known token")
+        split, found = tokens.shards.split, MixedSegmentBlocks(tokens, size, vocabulary, words=words)
+    else:
+        assert isinstance(tokens, Shards)
+        split, table = tokens.split, Segments(tokens, size - FRAME, vocabulary)
+        found = SegmentBlocks(tokens, table, np.arange(len(tokens.ends)), size, vocabulary, words=words)
+    if not len(found.table.begin):
+        raise InputError(f"the {split} split has no text with a known token")
     return found

@@ -3,7 +3,8 @@
 `NAME.bin` holds the tokens one after another (uint16 below 65,500 pieces, else int32), each document ended by
 EOS; `NAME.idx` holds the document lengths and pointers (Megatron-LM,
 megatron/core/datasets/indexed_dataset.py), so engines that read that layout read ours as it is. One corpus
-part gives one pair of files a split. Nothing here knows of blocks or objectives.
+part gives one pair of files a split. Beside them, in a folder of their own, there may be files of one bit a
+token that tell where a word starts (words.py makes them). Nothing here knows of blocks or objectives.
 """
 
 from __future__ import annotations
@@ -57,15 +58,24 @@ def read_index(path: Path) -> tuple[np.ndarray, np.dtype]:
 
 class Shards:
     """The token stream of one split: all its files as one row of N tokens, mapped, never copied as a
-    whole."""
+    whole.
 
-    def __init__(self, folder: Path | str, split: str) -> None:
+    words: the folder of the bits that tell where words start, for `read_starts`. Raises IntegrityError where
+    files are missing or do not fit one another.
+    """
+
+    def __init__(self, folder: Path | str, split: str, words: Path | str | None = None) -> None:
         folder = Path(folder)
         self.split = split
         manifest = files.Manifest.read(folder, "shards")
         self.meta = manifest.meta
         self.eos_id: int = self.meta["eos_id"]
         self._parts: list[np.ndarray] = []
+        self._bits: list[np.ndarray] | None = None if words is None else []
+        if words is not None:
+            made_for = files.Manifest.read(Path(words), "words").meta["shards"]
+            if made_for != manifest.fingerprint:
+                raise IntegrityError(f"{words} was made for other tokens than those of {folder}")
         lengths = []
         for name in sorted(n for n in manifest.files if n.startswith(f"{split}-") and n.endswith(".idx")):
             path = folder / name
@@ -80,6 +90,8 @@ class Shards:
                 )
             if size:
                 self._parts.append(np.memmap(path.with_suffix(".bin"), dtype=dtype, mode="r"))
+                if self._bits is not None and words is not None:
+                    self._bits.append(_bits(Path(words) / f"{path.stem}.bits", len(self._parts[-1])))
             lengths.append(documents)
         self.lengths = np.concatenate(lengths) if lengths else np.zeros(0, dtype=np.int64)  # (D,)
         self.ends = np.cumsum(self.lengths)  # (D,) one past each document's EOS
@@ -91,16 +103,27 @@ class Shards:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop) as they are stored; a view where they lie in one file."""
+        pieces = [self._parts[part][a:b] for part, a, b in self._places(start, stop)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def read_starts(self, start: int, stop: int) -> np.ndarray:
+        """Which of the tokens [start, stop) start a word (n,) bool; an EOS does."""
+        if self._bits is None:
+            raise ValueError("these shards were opened without the folder of their words")
+        pieces = [
+            np.unpackbits(self._bits[part][a // 8 : -(-b // 8)], count=b - a // 8 * 8)[a % 8 :].view(bool)
+            for part, a, b in self._places(start, stop)
+        ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _places(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """(file, first, one past the last) of each stretch of the tokens [start, stop) in one file."""
         part = int(np.searchsorted(self._starts, start, side="right")) - 1
-        base = self._starts[part]
-        if stop <= self._starts[part + 1]:
-            return self._parts[part][start - base : stop - base]
-        pieces = []
-        while start < stop:
-            end = min(stop, self._starts[part + 1])
-            pieces.append(self._parts[part][start - self._starts[part] : end - self._starts[part]])
-            start, part = end, part + 1
-        return np.concatenate(pieces)
+        found = [(part, start - self._starts[part], min(stop, self._starts[part + 1]) - self._starts[part])]
+        while stop > self._starts[part + 1]:
+            part += 1
+            found.append((part, 0, min(stop, self._starts[part + 1]) - self._starts[part]))
+        return found
 
     def documents(self) -> Iterator[np.ndarray]:
         """Each document's tokens with its EOS."""
@@ -108,3 +131,12 @@ class Shards:
         for end in self.ends.tolist():
             yield self.read(start, end)
             start = end
+
+
+def _bits(path: Path, tokens: int) -> np.ndarray:
+    """The mapped bits of one file, eight tokens a byte."""
+    if not path.exists():
+        raise IntegrityError(f"{path} is missing")
+    if path.stat().st_size != -(-tokens // 8):
+        raise IntegrityError(f"{path} does not have one bit for each of the {tokens:,} tokens")
+    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))

@@ -148,10 +148,19 @@ def same_ids(model: Model, theirs: Sequence[int], ours: Sequence[int]) -> bool:
     return abs(one - other) <= 4e-6 * max(1.0, abs(one))
 
 
+def as_text(config: dict[str, Any]) -> dict[str, bool]:
+    """What makes special tokens inside a text text, for a configuration with these roles.
+
+    Not for a set with a mask: who asks for a fill writes it in a text, as `specials.Specials.config` says.
+    """
+    return {} if config.get("mask_token") else {"split_special_tokens": True}
+
+
 def save(model_path: Path, folder: Path, *, padding_side: str = "left") -> None:
     """Write the Hugging Face folder of a SentencePiece model, with the `.model` beside it as spiece.model.
 
-    `AutoTokenizer` gives SentencePiece's ids and adds none. Special tokens are the model's control pieces.
+    `AutoTokenizer` gives SentencePiece's ids and adds none; a model with a mask is asked for them with
+    split_special_tokens=True. Special tokens are the model's control pieces.
     """
     model = read(model_path)
     tokenizer_of(model).save(str(folder / "tokenizer.json"))
@@ -164,7 +173,7 @@ def save(model_path: Path, folder: Path, *, padding_side: str = "left") -> None:
     config |= {
         "unk_token": model.pieces[model.unk_id],
         "model_input_names": ["input_ids", "attention_mask"],
-        "split_special_tokens": True,  # "</s>" inside a text is text
+        **as_text(config),
         "clean_up_tokenization_spaces": False,
         "padding_side": padding_side,
     }

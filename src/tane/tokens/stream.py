@@ -40,7 +40,9 @@ class BlockDataset(torch.utils.data.IterableDataset[Item]):
     """Blocks of T = `block_size` ids from one continuous stream of texts, as dicts of lists of int.
 
     tokenizer: HF's (fast or Python), `tokenizers.Tokenizer`, or any object with `encode(text) -> list[int]`;
-    no special tokens are added. texts: a list or what else can be read again, or a function that gives it.
+    no special tokens are added. What is spelled like one in a text is one if HF's tokenizer says so, but
+    never where that has a mask token: in a text to be trained on, [MASK] is text. texts: a list or what else
+    can be read again, or a function that gives it.
 
     - labels="next": `input_ids` ids[0:T], `labels` ids[1:T+1], the next block starts at T: every token but
       the first is a target exactly once. Compare with the logits yourself: a HF model would shift once more.
@@ -317,22 +319,28 @@ def _encoder(tokenizer: Any) -> Callable[[list[str]], list[list[int]]]:
     is_hf = library is not None and isinstance(tokenizer, library.PreTrainedTokenizerBase)
     if library is not None and is_hf:
         plain = library.PreTrainedTokenizerFast
+        # a set with a mask finds it in texts by default, for those who ask for a fill
+        as_text = tokenizer.split_special_tokens or tokenizer.mask_token is not None
         if any(getattr(type(tokenizer), n) is not getattr(plain, n) for n in ("encode", "_encode_plus")):
             # a Python tokenizer, or a class that encodes in a way of its own
-            return lambda texts: [tokenizer.encode(t, add_special_tokens=False, verbose=False) for t in texts]
+            options = {"add_special_tokens": False, "verbose": False}
+            options |= {"split_special_tokens": True} if as_text else {}
+            return lambda texts: [tokenizer.encode(text, **options) for text in texts]
         backend = tokenizer.backend_tokenizer
     if not hasattr(backend, "encode_batch_fast"):
         return lambda texts: [[int(i) for i in tokenizer.encode(text)] for text in texts]
 
     def encode(texts: list[str]) -> list[list[int]]:
         cut, pad = backend.truncation, backend.padding  # still on if somebody's last call wanted them
+        split = backend.encode_special_tokens
         backend.no_truncation()
         backend.no_padding()
         if is_hf:
-            backend.encode_special_tokens = tokenizer.split_special_tokens
+            backend.encode_special_tokens = as_text
         try:
             return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
         finally:
+            backend.encode_special_tokens = split
             if cut:
                 backend.enable_truncation(**cut)
             if pad:
