@@ -180,18 +180,18 @@ class SegmentBlocks:
         begins, lengths = self.table.begin[mine], self.table.length[mine]
         ends = np.cumsum(lengths + FRAME)
         length = int(ends[-1])
-        ids = np.empty(length, np.int64)
-        starts = np.ones(length, bool) if self.words else None
-        at = 0
-        for begin, count in zip(begins.tolist(), lengths.tolist(), strict=True):
-            ids[at] = self.cls_id
-            ids[at + 1 : at + 1 + count] = self.shards.read(begin, begin + count)
-            ids[at + 1 + count] = self.sep_id
-            if starts is not None:  # with the token after the segment
-                starts[at + 1 : at + 2 + count] = self.shards.read_starts(begin, begin + count + 1)
-            at += count + FRAME
+        heads = ends - lengths - FRAME  # of the [CLS]
         segments = np.repeat(np.arange(len(mine), dtype=np.int32), lengths + FRAME)
-        positions = np.arange(length, dtype=np.int32) - np.repeat(ends - lengths - FRAME, lengths + FRAME)
+        positions = np.arange(length) - heads[segments]
+        # the place in the shards of each position; that of [SEP] is the token after the segment
+        places = positions + (begins - 1)[segments]
+        inner = positions > 0
+        ids = np.empty(length, np.int64)
+        ids[inner] = self.shards.take(places[inner])
+        ids[heads], ids[ends - 1] = self.cls_id, self.sep_id
+        starts = np.ones(length, bool) if self.words else None
+        if starts is not None:
+            starts[inner] = self.shards.take_starts(places[inner])
         return Block(ids, segments, positions.astype(np.int32), length, starts)
 
 

@@ -10,7 +10,7 @@ token that tell where a word starts (words.py makes them). Nothing here knows of
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +115,34 @@ class Shards:
             for part, a, b in self._places(start, stop)
         ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def take(self, places: np.ndarray) -> np.ndarray:
+        """The tokens at places of the stream (n,), in any order."""
+        return self._at(self._parts, places, lambda part, at: part[at])
+
+    def take_starts(self, places: np.ndarray) -> np.ndarray:
+        """Which of the tokens at places (n,) start a word (n,) bool."""
+        if self._bits is None:
+            raise ValueError("these shards were opened without the folder of their words")
+        return self._at(
+            self._bits, places, lambda bits, at: (bits[at >> 3] >> (7 - (at & 7)) & 1).astype(bool)
+        )
+
+    def _at(
+        self,
+        parts: list[np.ndarray],
+        places: np.ndarray,
+        look: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        if len(parts) == 1:
+            return look(parts[0], places)
+        owner = np.searchsorted(self._starts, places, side="right") - 1
+        pieces = [(owner == part, part) for part in np.unique(owner).tolist()]
+        found = [(mine, look(parts[part], places[mine] - self._starts[part])) for mine, part in pieces]
+        values = np.empty(len(places), dtype=found[0][1].dtype)
+        for mine, part_values in found:
+            values[mine] = part_values
+        return values
 
     def _places(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """(file, first, one past the last) of each stretch of the tokens [start, stop) in one file."""
