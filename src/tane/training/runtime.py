@@ -42,20 +42,23 @@ def choose_precision(wanted: str, device: str) -> str:
     return "bf16" if device == "cpu" and _bf16_wins() else "fp32"
 
 
-def _bf16_wins(size: int = 512, rounds: int = 5) -> bool:
-    # without avx512_bf16, amx or Arm's bf16 instructions bf16 is emulated and slower; the race settles it
-    x = torch.randn(size, size)
-    times = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = x.to(dtype)
-        a @ a
-        laps = []
+def _bf16_wins(size: int = 512, rounds: int = 20) -> bool:
+    # without avx512_bf16, amx or Arm's bf16 instructions bf16 is emulated and slower; the race settles it.
+    # In turn and on one thread, so that other work on the machine does not decide it.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        x = torch.randn(size, size)
+        factors = {dtype: x.to(dtype) for dtype in (torch.float32, torch.bfloat16)}
+        best = dict.fromkeys(factors, float("inf"))
         for _ in range(rounds):
-            start = time.perf_counter()
-            a @ a
-            laps.append(time.perf_counter() - start)
-        times[dtype] = min(laps)
-    return times[torch.bfloat16] < 0.8 * times[torch.float32]
+            for dtype, factor in factors.items():
+                start = time.perf_counter()
+                factor @ factor
+                best[dtype] = min(best[dtype], time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return best[torch.bfloat16] < 0.8 * best[torch.float32]
 
 
 def choose_micro_rows(wanted: int | str, device: str, block_size: int, batch_rows: int) -> int:
