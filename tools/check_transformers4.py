@@ -28,19 +28,25 @@ PACKAGES = (
 TEXTS = [
     "", "Hello world", "  two  spaces\n\tand a tab", "今日は東京で、ＡＢＣマートの①番を見た。", "ﾊﾞｽとｶﾞｽ",
     "か\u3099き", "e\u0301\u0323", "</s><unk>[MASK]<|endoftext|><s>", "👨\u200d👩\u200d👧 𠮷野家",
+    "今日は[MASK]がいい。", "[MASK]", " [MASK] a[MASK]\n[MASK]", "<mask>は[mask]",
     "\r\n\ufeff▁▁", "def f(x):\n    return x  # ##", "長い文。" * 100, "\x00\x01", "<0x0A>は改行ではない",
 ]  # fmt: skip
 ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")
 
 
 def findings(folder: Path) -> dict[str, Any]:
-    """What AutoTokenizer makes of the texts: ids without and with special tokens, and back; and its size."""
+    """What AutoTokenizer makes of the texts: ids without and with special tokens, and back; and its size.
+
+    Special tokens in a text are found as the folder says, and then once more by none.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     plain = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
+    as_text = {"add_special_tokens": False, "split_special_tokens": True}
     return {
         "ids": plain,
+        "ids of text alone": [tokenizer(text, **as_text)["input_ids"] for text in TEXTS],
         "ids with special tokens": [tokenizer(text)["input_ids"] for text in TEXTS],
         "inputs": sorted(tokenizer("a").keys()),
         "texts": [tokenizer.decode(ids, skip_special_tokens=True) for ids in plain],
@@ -97,6 +103,7 @@ def _taken(sources: Path) -> dict[str, tuple[str, dict[str, Any]]]:
                 input=str(sources / "sample.txt"), model_writer=out, model_type=kind, vocab_size=1200,
                 byte_fallback=kind == "bpe", num_threads=1, minloglevel=2,
                 user_defined_symbols=["<sep>", "\n"],
+                control_symbols=["[CLS]", "[SEP]", "[MASK]"] if kind == "bpe" else [],
             )  # fmt: skip
         found[f"SentencePiece {kind}"] = (str(path), {})
     for name in ("T5Tokenizer", "XLMRobertaTokenizer"):

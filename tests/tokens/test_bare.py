@@ -17,6 +17,7 @@ from transformers import BertJapaneseTokenizer
 
 from tane.errors import InputError
 from tane.tokens import taken
+from tane.tokens.encoder import Encoder
 from tests.tokens import make_bad_tokenizers as bad
 from tests.tokens.models import TEXTS, config_of, plain, take
 
@@ -142,6 +143,30 @@ def test_all_names_of_the_two_files(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{names[0]} needs {names[1]} beside it"):
             taken.take(place / names[0], tmp_path)
     assert ids == [ids[0]] * 6 and ids[0][0] == bad.byte_level()["ab"]
+
+
+@pytest.mark.parametrize("mask", [None, "<mask>"])
+def test_a_mask_is_found_in_a_text_but_never_in_one_that_is_trained_on(
+    tmp_path: Path, mask: str | None
+) -> None:
+    special = ["</s>", *([mask] if mask else [])]
+    pieces = [piece for piece in bad.byte_level() if piece != "<|endoftext|>"] + special
+    bad.pair({piece: number for number, piece in enumerate(pieces)}, "a b\n")(tmp_path / "source")
+    auto = take(tmp_path / "source", tmp_path / "taken")
+    assert config_of(tmp_path / "taken").get("split_special_tokens") is (None if mask else True)
+    assert auto.mask_token == mask
+    text = "a<mask>b</s>"
+    assert (auto.mask_token_id in auto(text)["input_ids"]) == (mask is not None)
+    ids = Encoder(tmp_path / "taken").encode_batch([text])[0]
+    assert not {*auto.all_special_ids} & {*ids.tolist()} and auto.decode(ids) == text
+
+
+def test_a_mask_of_wordpieces_too(tmp_path: Path) -> None:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "[", "]", "mask", "x"]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
+    auto = take(tmp_path, tmp_path / "taken")
+    assert auto("a [MASK] x")["input_ids"] == [2, 5, 4, 9, 3]
+    assert Encoder(tmp_path / "taken").encode_batch(["a [MASK] x"])[0].tolist() == [5, 6, 8, 7, 9]
 
 
 def test_a_vocabulary_without_all_bytes_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer
 
 from tane.errors import InputError
 from tane.tokens import spm, spm_model
+from tane.tokens.encoder import Encoder
 from tests.tokens import models
 from tests.tokens.models import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 
@@ -181,7 +182,8 @@ def test_saved_and_opened_by_autotokenizer(
     auto = AutoTokenizer.from_pretrained(str(tmp_path))
     pair, texts = real[name], [*ODD, *paragraphs[::50]]
     assert len(auto) == len(pair.model.pieces)
-    bad, ties = pair.wrong(texts, auto(texts)["input_ids"])
+    as_text = {"split_special_tokens": True} if auto.mask_token else {}
+    bad, ties = pair.wrong(texts, auto(texts, **as_text)["input_ids"])
     assert not bad and ties <= 3, "and nothing is added"
     for text in paragraphs[::500]:
         ids = pair.theirs.encode(text)
@@ -310,6 +312,27 @@ def test_special_tokens_are_the_models_own_control_pieces(lines: list[str], tmp_
     assert auto("東京[CLS]は[MASK]です[SEP]")["input_ids"] == ids and auto.vocab["[MASK]"] in ids
     plain = auto("です。")["input_ids"]
     assert auto.decode([2, *plain, 3], skip_special_tokens=True) == auto.decode(plain) == "です。"
+
+
+def test_a_mask_is_found_in_a_text_but_never_in_one_that_is_trained_on(
+    lines: list[str], tmp_path: Path
+) -> None:
+    control = ["[CLS]", "[SEP]", "[MASK]"]
+    path = models.train(
+        tmp_path / "m.model", lines, normalization_rule_name="identity", add_dummy_prefix=False,
+        pad_id=0, unk_id=1, bos_id=-1, eos_id=2, control_symbols=control,
+    )  # fmt: skip
+    (tmp_path / "folder").mkdir()
+    spm.save(path, tmp_path / "folder")
+    config = json.loads((tmp_path / "folder" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["mask_token"] == "[MASK]" and "split_special_tokens" not in config
+    auto = AutoTokenizer.from_pretrained(str(tmp_path / "folder"))
+    before, after = (models.processor(path).encode(text) for text in ("東京は", "です。"))
+    assert auto("東京は[MASK]です。")["input_ids"] == [*before, auto.mask_token_id, *after]
+    texts = ["東京は[MASK]です。", "[CLS]</s>[SEP]", "[MASK][MASK]"]
+    for text, ids in zip(texts, Encoder(tmp_path / "folder").encode_batch(texts), strict=True):
+        assert ids.tolist() == models.processor(path).encode(text)
+        assert not {*range(6)} - {auto.unk_token_id} & {*ids.tolist()}
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from tane.errors import InputError
 from tane.tokens.stream import BlockDataset
 from tane.tokens.turns import share
+from tests.tokens.small import japanese_bert
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
@@ -195,6 +196,26 @@ def test_tokenizers_all_give_what_they_give_one_by_one():
     own = Reversed(tokenizer_object=word_tokenizer(), eos_token="</s>")
     turned = [i for t in SENTENCES for i in own.encode(t, add_special_tokens=False)]
     assert stream_of(BlockDataset(own, SENTENCES, 16, **options)) == turned != expected
+
+
+def test_a_mask_in_a_text_to_be_trained_on_is_text(tmp_path):
+    """Though HF's tokenizer of a set with a mask finds it, for those who ask for a fill."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    backend = word_tokenizer()
+    backend.add_special_tokens(["[MASK]"])
+    roles = {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, **roles)
+    pytest.importorskip("ipadic")
+    slow = japanese_bert(tmp_path, ["春", "の", "川", "は", "[", "]", "MASK"])
+    texts = ["川 は [MASK] 。", "[CLS] 春 [SEP]"] * 3
+    for tokenizer in (fast, AutoTokenizer.from_pretrained(slow)):
+        found = stream_of(BlockDataset(tokenizer, texts, 4, labels="same", drop_last=False))
+        ids = [tokenizer.encode(t, add_special_tokens=False, split_special_tokens=True) for t in texts]
+        assert found == [number for row in ids for number in row]
+        special = {tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id}
+        assert not special & set(found)
+        assert tokenizer.mask_token_id in tokenizer("川 は [MASK] 。")["input_ids"], "and its setting is kept"
 
 
 def test_truncation_and_padding_of_other_calls_never_cut_the_stream():

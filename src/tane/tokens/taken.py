@@ -126,9 +126,14 @@ def _roles(tokenizer: Any) -> dict[str, str]:
 
 def _open(place: Path, fast: dict[str, Any] | None = None) -> Any:
     """A folder by the class it names, or with `fast` values by the one that takes tokenizer.json as it is."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import AutoTokenizer, BertJapaneseTokenizer, PreTrainedTokenizerFast
 
     opened: Any = AutoTokenizer if fast is None else PreTrainedTokenizerFast
+    if (
+        fast is None
+        and soundness.read_config(place / CONFIG).get("tokenizer_class") == "BertJapaneseTokenizer"
+    ):
+        opened = BertJapaneseTokenizer  # which AutoTokenizer passes over beside models such as ModernBERT
     try:
         return opened.from_pretrained(
             str(place), trust_remote_code=False, local_files_only=True, **(fast or {})

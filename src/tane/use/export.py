@@ -1,11 +1,14 @@
 """`tane export RUN DIR`: a plain Hugging Face folder with a model card, checked by opening it again.
 
-The check: the folder opens with `AutoModelForCausalLM` and `AutoTokenizer`, its logits equal the run's to the
-bit, and its tokenizer gives the ids that stand in the shards the model was trained on.
+The check: the folder opens with `AutoTokenizer` and with `AutoModelForCausalLM`, or for a masked model with
+`AutoModelForMaskedLM`; its logits equal the run's to the bit; its tokenizer gives the ids that stand in the
+shards the model was trained on, and finds a mask that stands in a text.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import shutil
 from pathlib import Path
@@ -17,18 +20,20 @@ import torch
 import tane
 from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
-from tane.model.build import find_model, hushed, open_model
+from tane.model.build import find_model, hushed, open_model, positions
 from tane.text.corpus import Corpus
-from tane.tokens.encoder import Encoder
+from tane.tokens import taken
 from tane.tokens.shards import SPLITS, Shards
-from tane.training import checkpoint
 from tane.training.resume import RESOLVED, run_of
-from tane.training.tracker import LOG, read_metrics
 from tane.types import Result
-from tane.yamlio import dump_yaml, read_yaml
+from tane.use.card import JAPANESE_CLASS, data_of, example, model_card, read_json, use_of
+from tane.use.masked import is_masked
+from tane.yamlio import read_yaml
 
 PARITY_DOCUMENTS = 200  # documents of each split whose ids are compared
 SKIP = (files.MANIFEST, "README.md")
+CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
+ATTENTION = ("attn_implementation", "_attn_implementation")  # a choice for the machine that trained
 
 
 def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overwrite: bool = False) -> Result:
@@ -47,8 +52,11 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
                 shutil.copyfile(path, temporary / path.name)
                 if signals.requested():
                     raise InputError(f"stopped by {signals.requested()}; nothing was written")
-        checked.update(_check(folder, temporary, run_dir))
-        (temporary / "README.md").write_text(model_card(temporary, run_dir, folder), encoding="utf-8")
+        tokenizer, automatic, compared = _check(folder, temporary, run_dir)
+        checked["ids_compared"] = compared
+        usage = use_of(temporary, tokenizer, automatic)
+        card = model_card(temporary, tokenizer, usage, run_dir, folder, tane.__version__)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
         return {"tane": tane.__version__, "source": str(folder)}
 
     with signals.caught(), hushed(), files.writing(target):
@@ -60,25 +68,76 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
     return Result(str(target), {"export": str(target), **checked}, manifest.fingerprint)
 
 
-def _check(source: Path, copy: Path, run_dir: Path | None) -> dict[str, Any]:
-    """Open the copy as a user would; compare logits with the source and ids with the shards."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _check(source: Path, copy: Path, run_dir: Path | None) -> tuple[Any, bool, int]:
+    """Open the copy as a user would, compare logits with the source, ids with the shards.
 
-    tokenizer = AutoTokenizer.from_pretrained(str(copy), local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(
+    Returns the copy's tokenizer, whether AutoTokenizer opens it, and how many ids were compared.
+    """
+    import transformers
+
+    auto_model = "AutoModelForMaskedLM" if is_masked(source) else "AutoModelForCausalLM"
+    taken.folder(source)  # or AutoTokenizer would make one without pieces
+    original = open_model(source, auto_model).eval()
+    _leave_to_the_class(copy, original)
+    tokenizer, automatic = _open_tokenizer(source, copy)
+    model = getattr(transformers, auto_model).from_pretrained(
         str(copy), local_files_only=True, use_safetensors=True
-    ).eval()
-    original = open_model(source).eval()
-    ids = torch.arange(16)[None] % len(tokenizer)
+    )
+    way = model.config._attn_implementation
+    if way != original.config._attn_implementation:
+        original.set_attn_implementation(way)
+    ids = torch.arange(min(16, positions(model) or 16))[None] % len(tokenizer)
     with torch.no_grad():
-        if not torch.equal(model(input_ids=ids).logits, original(input_ids=ids).logits):
+        if not torch.equal(model.eval()(input_ids=ids).logits, original(input_ids=ids).logits):
             raise IntegrityError(f"the copy of {source} does not give the same logits; nothing was published")
-    return {"ids_compared": _compare_ids(tokenizer, run_dir) if run_dir else 0}
+    if auto_model == "AutoModelForMaskedLM":
+        _check_mask(source, tokenizer)
+    return tokenizer, automatic, _compare_ids(tokenizer, run_dir) if run_dir else 0
+
+
+def _leave_to_the_class(copy: Path, model: Any) -> None:
+    """Take out of the copy's configuration a way of attention, and an input that the model does not take."""
+    config = read_json(copy / CONFIG)
+    if any(name in config for name in ATTENTION):
+        config = {name: value for name, value in config.items() if name not in ATTENTION}
+        files.write_text(copy / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
+    config = read_json(copy / TOKENIZER)
+    inputs = config.get("model_input_names") or []
+    if "token_type_ids" in inputs and "token_type_ids" not in inspect.signature(model.forward).parameters:
+        config["model_input_names"] = [name for name in inputs if name != "token_type_ids"]
+        files.write_text(copy / TOKENIZER, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+
+
+def _open_tokenizer(source: Path, copy: Path) -> tuple[Any, bool]:
+    """The copy's tokenizer, and whether AutoTokenizer opens it; if not, by its class in Python.
+
+    Raises InputError for a folder without a tokenizer that opens.
+    """
+    from transformers import AutoTokenizer, BertJapaneseTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(copy), local_files_only=True), True
+    except (ValueError, OSError) as error:
+        if read_json(copy / TOKENIZER).get("tokenizer_class") != JAPANESE_CLASS:
+            told = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise InputError(f"transformers does not open the tokenizer of {source}: {told}") from None
+    # version 5 takes for a mistake whatever class a file names beside some models, such as ModernBERT
+    progress.say(f"warning: AutoTokenizer opens no {JAPANESE_CLASS} for this kind of model; see the card")
+    return BertJapaneseTokenizer.from_pretrained(str(copy), local_files_only=True), False
+
+
+def _check_mask(source: Path, tokenizer: Any) -> None:
+    """Raise InputError unless the tokenizer finds a mask in a text, as who asks for a fill will write it."""
+    ids = tokenizer(example(tokenizer))["input_ids"]
+    if tokenizer.mask_token_id is None or ids.count(tokenizer.mask_token_id) != 1:
+        raise InputError(
+            f"the tokenizer of {source} finds no mask in a text, so nobody could ask the model for a fill",
+            "take split_special_tokens out of its tokenizer_config.json, and name its mask_token there",
+        )
 
 
 def _compare_ids(tokenizer: Any, run_dir: Path) -> int:
-    recipe = read_yaml(run_dir / RESOLVED)
-    data = Path(recipe["data_dir"]) if recipe.get("data_dir") else run_dir / "data"
+    data = data_of(run_dir, read_yaml(run_dir / RESOLVED))
     if not (data / "shards" / files.MANIFEST).exists() or not (data / "corpus" / files.MANIFEST).exists():
         progress.say(f"warning: {data} is gone, so the tokenizer could not be compared with the shards")
         return 0
@@ -97,73 +156,3 @@ def _compare_ids(tokenizer: Any, run_dir: Path) -> int:
                 )
             compared += len(ids)
     return compared
-
-
-def model_card(folder: Path, run_dir: Path | None, source: Path) -> str:
-    """README.md of an export: what it is, how it was trained, how to use it."""
-    encoder = Encoder(folder)
-    config = read_config(folder)
-    pieces = "".join(encoder.tokenizer.get_vocab())
-    lines = [
-        "---",
-        *(["language: ja"] if any("ぁ" <= c <= "ヶ" for c in pieces) else []),
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        "tags: [tane]",
-        "---",
-        "",
-        f"# {run_dir.name if run_dir else folder.name}",
-        "",
-        f"A {config.get('model_type')} model with {encoder.vocab_size:,} pieces, trained with tane "
-        f"{tane.__version__}.",
-        "",
-        "```python",
-        "from transformers import pipeline",
-        'pipe = pipeline("text-generation", model="THIS_FOLDER")',
-        'print(pipe("吾輩は", max_new_tokens=50, do_sample=True)[0]["generated_text"])',
-        "```",
-        "",
-    ]
-    if run_dir is not None and (run_dir / LOG).exists():
-        evals = read_metrics(run_dir, "eval")
-        starts = read_metrics(run_dir, "start")
-        step = checkpoint.step_of(source)
-        for best in (e for e in evals if e["step"] == step):
-            lines += ["## Scores", "", "| measure | value |", "|---|---|"]
-            lines += [f"| validation loss (nats per token) | {best['loss']:.4f} |"]
-            lines += [
-                f"| bits per character | {best['bits_per_char']:.4f} |",
-                f"| step | {best['step']:,} |",
-                "",
-            ]
-        if starts:
-            lines += [
-                f"{starts[0]['parameters']:,} parameters; torch {starts[0]['torch']}; "
-                f"{starts[0]['precision']}.",
-                "",
-            ]
-        ledger = _ledger(run_dir)
-        if ledger:
-            lines += ["## Text", "", "```", ledger, "```", ""]
-        lines += ["## Recipe", "", "```yaml", dump_yaml(read_yaml(run_dir / RESOLVED)).strip(), "```", ""]
-    lines += ["## Limits", "", "It repeats what its training text says, mistakes and biases included."]
-    lines += ["The licence of the model depends on that text; fill it in before you share it.", ""]
-    return "\n".join(lines)
-
-
-def _ledger(run_dir: Path) -> str:
-    from tane.text.ledger import Ledger
-
-    recipe = read_yaml(run_dir / RESOLVED)
-    data = Path(recipe["data_dir"]) if recipe.get("data_dir") else run_dir / "data"
-    try:
-        return Ledger.from_json(files.Manifest.read(data / "corpus", "corpus").meta["ledger"]).table()
-    except IntegrityError:
-        return ""
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json."""
-    import json
-
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
