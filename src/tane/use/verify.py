@@ -8,6 +8,8 @@ from tane import files, progress
 from tane.errors import InputError, IntegrityError
 from tane.types import Result
 
+STAGES = ("corpus", "tokenizer", "shards", "words")  # folders of prepared data
+
 
 def verify(path: str | Path, *, fast: bool = False) -> Result:
     """Check every published folder at or below `path`; `metrics` are {ok, checked, bad}. fast: sizes only.
@@ -20,7 +22,7 @@ def verify(path: str | Path, *, fast: bool = False) -> Result:
     folders = sorted(p.parent for p in root.rglob(files.MANIFEST) if not _hidden(p, root))
     expected = [root] if root.name.startswith("step-") else []  # a checkpoint that lost its manifest
     expected += [p for p in root.glob("**/checkpoints/step-*") if p.is_dir()]
-    stages = (base / name for base in (root, root / "data") for name in ("corpus", "tokenizer", "shards", "words"))
+    stages = (base / name for base in (root, root / "data") for name in STAGES)
     expected += [p for p in stages if p.is_dir()]
     folders = sorted({*folders, *expected})
     if not folders:
