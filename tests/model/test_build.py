@@ -23,7 +23,7 @@ def small(config: dict | None = None, **settings: object) -> torch.nn.Module:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_builds(preset: str) -> None:
     with torch.device("meta"):
-        head = "AutoModelForMaskedLM" if "bert" in preset else "AutoModelForCausalLM"
+        head = "AutoModelForMaskedLM" if "bert" in preset or "roformer" in preset else "AutoModelForCausalLM"
         model = build_model(ModelSettings(preset=preset), head, 64, VOCABULARY, 0)
     assert model.config.vocab_size == 1024 and model.config.max_position_embeddings == 64
 

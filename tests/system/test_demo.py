@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tane.errors import TaneError
+from tane.sample import CLOZE
+from tane.text.corpus import Corpus
 from tane.training.tracker import read_metrics
 from tane.use.demo import demo
 
@@ -15,9 +18,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 
+def write_own(path: Path, sample_text: Path, stories: int) -> Path:
+    """A text of one's own, to which the demo must come without the bundled one."""
+    path.write_text(
+        "\n\n".join(sample_text.read_text(encoding="utf-8").split("\n\n")[:stories]), encoding="utf-8"
+    )
+    return path
+
+
 def test_on_the_bundled_text(place: Path, capsys: Captured) -> None:
     out = place / "bundled"
-    result = demo(out, steps=4)
+    result = demo(out, steps=4, bert_steps=4)
     told = capsys.readouterr()
     metrics = result.metrics
     assert result.path == str(out) and metrics["steps"] == 4 and not metrics["already_finished"]
@@ -32,17 +43,57 @@ def test_on_the_bundled_text(place: Path, capsys: Captured) -> None:
         assert text.strip() in told.out
     assert "finished sentences" in told.out and f"tane generate {out / 'gpt'}" in told.out
     assert "the bundled text" in told.err
-    again = demo(out, steps=4)
-    assert again.metrics["already_finished"] and "is finished" in capsys.readouterr().err
+
+    bert = metrics["bert"]
+    evals = read_metrics(out / "bert", "eval")
+    assert bert["model"] == str(out / "bert" / "model") and (out / "bert" / "data" / "words").is_dir()
+    assert bert["valid_loss"] == evals[-1]["loss"] < evals[0]["loss"]
+    assert bert["valid_accuracy"] == evals[-1]["accuracy"]
+    assert [(one["text"], tuple(one["right"])) for one in bert["fills"]] == list(CLOZE)
+    assert all(len(one["fills"]) == 5 for one in bert["fills"])
+    right = [[fill["token"] in one["right"] for fill in one["fills"]] for one in bert["fills"]]
+    assert bert["cloze_top1"] == sum(row[0] for row in right) / len(CLOZE)
+    assert bert["cloze_top5"] == sum(map(any, right)) / len(CLOZE) >= bert["cloze_top1"]
+    first = bert["fills"][0]["fills"][0]
+    assert f"{CLOZE[0][0]}\n    {first['token']} {first['score']:.1%}  " in told.out.replace("*", "")
+    assert f"tane fill {out / 'bert'} {CLOZE[0][0]}" in told.out
+
+    again = demo(out, steps=4, bert_steps=4)
+    assert again.metrics["already_finished"] and told_twice(capsys)
     assert again.metrics["curve"] == metrics["curve"] and again.metrics["texts"] == metrics["texts"]
+    assert again.metrics["bert"] == bert
+
+
+def told_twice(capsys: Captured) -> bool:
+    """Whether both runs are said to be finished."""
+    return capsys.readouterr().err.count("is finished") == 2
 
 
 def test_on_a_text_of_ones_own(place: Path, sample_text: Path, capsys: Captured) -> None:
-    out, own = place / "own", place / "own.txt"
-    own.write_text("\n\n".join(sample_text.read_text(encoding="utf-8").split("\n\n")[:300]), encoding="utf-8")
-    result = demo(out, inputs=[str(own)], steps=2)
+    out, own = place / "own", write_own(place / "own.txt", sample_text, 300)
+    result = demo(out, inputs=[str(own)], steps=2, bert_steps=2)
     told = capsys.readouterr()
     assert result.metrics["steps"] == 2 and len(result.metrics["texts"]) == 3
     assert not (out / "sample.txt").exists() and "the bundled text" not in told.err
-    assert str(own) in (out / "gpt" / "requested.yaml").read_text(encoding="utf-8")
+    for run in ("gpt", "bert"):
+        assert str(own) in (out / run / "requested.yaml").read_text(encoding="utf-8")
     assert "validation loss" in told.out and "finished sentences" in told.out
+    valid = "".join(Corpus.open(out / "bert" / "data" / "corpus").texts("valid"))
+    fills = result.metrics["bert"]["fills"]
+    assert fills and len(fills) <= 100
+    for one in fills:
+        (word,) = one["right"]
+        assert one["text"].replace("[MASK]", word) in valid and len(one["fills"]) == 5
+    assert 0 <= result.metrics["bert"]["cloze_top1"] <= result.metrics["bert"]["cloze_top5"] <= 1
+    other = write_own(place / "other.txt", sample_text, 200)
+    with pytest.raises(TaneError) as caught:
+        demo(out, inputs=[str(other)], steps=2, bert_steps=2)
+    assert f"--out {out}-2" in caught.value.remedy
+
+
+def test_without_a_sentence_to_put_a_blank_into(place: Path, capsys: Captured) -> None:
+    own = place / "words.txt"
+    own.write_text("\n\n".join(f"{n}番の犬と{n * 7}番の猫" for n in range(1000)), encoding="utf-8")
+    bert = demo(place / "words", inputs=[str(own)], steps=2, bert_steps=2).metrics["bert"]
+    assert bert["fills"] == [] and bert["cloze_top1"] is None and bert["cloze_top5"] is None
+    assert "no sentence" in capsys.readouterr().out

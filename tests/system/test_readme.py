@@ -15,6 +15,7 @@ from openpyxl import Workbook
 
 from tane import cli, errors
 from tane.recipe import Recipe, options
+from tane.sample import __main__ as sample
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.text.ledger import Ledger
 from tane.yamlio import parse_yaml
@@ -25,11 +26,19 @@ SMALL = (
     '--train.duration "6 steps" --train.batch_tokens 256 --objective.block_size 128 '
     "--model.config.n_layer 1 --model.config.n_embd 32 --model.config.n_head 2"
 )
+SHORT = '--train.duration "4 steps" --train.batch_tokens 256'
+SMALL_BERT = (
+    f"{SHORT} --model.config.num_hidden_layers 1 --model.config.hidden_size 32 "
+    "--model.config.num_attention_heads 2 --model.config.intermediate_size 64"
+)
 # a command that would take long (or its beginning, with a *) -> what is appended here, and only here
 APPENDED = {
     "tane train my.yaml": SMALL,
     "tane train my.yaml --run-dir runs/patient *": SMALL,
     "tane generate *": "--max-new-tokens 8",
+    "python -m tane.sample *": "--count 300",
+    "tane train recipes/sample-bert.yaml": SMALL_BERT,
+    "tane train further.yaml": SHORT,
 }
 # a part of a snippet that would take long -> what stands there in the test
 REPLACED = {
@@ -160,8 +169,9 @@ AOZORA = """花の話
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Path:
-    """What a reader has at hand: a folder of texts, a file beside it, a folder of Aozora files."""
+    """What a reader has at hand: the recipes, a folder of texts, files beside it, one of Aozora files."""
     folder = tmp_path_factory.mktemp("reader")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
     stories = sample_text.read_text(encoding="utf-8").split("\n\n")
     for name, first, last in ("texts/a.txt", 0, 250), ("texts/b.txt", 250, 400), ("new.txt", 400, 430):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -206,6 +216,7 @@ def test_commands_and_snippets_work_in_their_order(
     assert all(fnmatch.filter(ran, pattern) for pattern in APPENDED)
     names = {" ".join(line.split()[1:3]) for line in ran} | {line.split()[1] for line in ran}
     assert names >= set(cli.VERBS) - {"demo"}  # test_demo.py runs the demo
+    assert Recipe.load("runs/further/recipe.yaml").train.freeze  # a pretrained model with a tokenizer of ours
     corpus = Corpus.open(Recipe.load("aozora.yaml").data_path / "corpus")
     kept = "".join(text for split in ("train", "valid") for text in corpus.texts(split))
     assert "山に桜が咲いた" in kept and "《" not in kept and "底本" not in kept
@@ -214,9 +225,12 @@ def test_commands_and_snippets_work_in_their_order(
 def run_command(line: str, where: str, capsys: pytest.CaptureFixture[str]) -> None:
     more = [text for pattern, text in APPENDED.items() if fnmatch.fnmatchcase(line, pattern)]
     words = shlex.split(" ".join([line, *more]))
-    assert words[0] == "tane", f"{where}: {line}"
     capsys.readouterr()
-    code = cli.main(words[1:])
+    if words[:3] == ["python", "-m", "tane.sample"]:
+        code = sample.main(words[3:])
+    else:
+        assert words[0] == "tane", f"{where}: {line}"
+        code = cli.main(words[1:])
     told = capsys.readouterr()
     assert code == 0, f"{where}: {line}: exit code {code}\n{told.err[-2000:]}"
     assert told.out or told.err, f"{where}: {line} said nothing"

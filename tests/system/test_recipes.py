@@ -9,19 +9,33 @@ import pytest
 
 from tane import cli
 from tane.recipe import Recipe, options, train
+from tane.sample import __main__ as sample
+from tane.text.corpus import Corpus, build_corpus
 from tane.yamlio import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
+SAMPLE, SNOW = FOLDER / "sample-bert.yaml", FOLDER / "snow-bert.yaml"
 SMALL = (
     "train.duration=2 steps",
     "train.batch_tokens=128",
     "objective.block_size=64",
     "tokenizer.vocab_size=2000",
-    "model.config.n_layer=1",
-    "model.config.n_embd=32",
-    "model.config.n_head=2",
 )
+SMALL_MODEL = {
+    "gpt2": ("model.config.n_layer=1", "model.config.n_embd=32", "model.config.n_head=2"),
+    "bert": (
+        "model.config.num_hidden_layers=1",
+        "model.config.hidden_size=32",
+        "model.config.num_attention_heads=2",
+        "model.config.intermediate_size=64",
+    ),
+}
+
+
+def small(path: Path) -> tuple[str, ...]:
+    """Overrides that make a recipe short."""
+    return (*SMALL, *SMALL_MODEL[read_yaml(path)["model"]["config"]["model_type"]])
 
 
 def keys(values: dict[str, Any], before: str = "") -> Iterator[str]:
@@ -63,7 +77,40 @@ def test_can_be_planned(
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_trains(path: Path, sample_text: Path, tmp_path: Path) -> None:
-    recipe = Recipe.load(path, *SMALL, f"corpus.inputs={sample_text}", f"run_dir={tmp_path / 'run'}")
+    recipe = Recipe.load(path, *small(path), f"corpus.inputs={sample_text}", f"run_dir={tmp_path / 'run'}")
     metrics = train(recipe).metrics
     assert metrics["steps"] == 2 and metrics["valid_loss"] > 0
     assert (Path(metrics["model"]) / "model.safetensors").is_file()
+
+
+def test_a_bert_of_the_sample_fills_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands that the recipe names, in the folder where a reader gives them."""
+    monkeypatch.chdir(tmp_path)
+    assert sample.main(["--out", "sample.txt", "--count", "300"]) == 0
+    flags = [word for text in small(SAMPLE) for word in (f"--{text}".split("=", 1))]
+    assert cli.main(["train", str(SAMPLE), *flags]) == 0
+    capsys.readouterr()
+    assert cli.main(["fill", "runs/sample-bert", "秋には、[MASK]が木から落ちる。"]) == 0
+    assert capsys.readouterr().out.startswith("秋には、[MASK]が木から落ちる。\n   1  ")
+
+
+def test_snow_by_one_of_its_columns(real_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    path = real_data / "short" / "snow-t15-shared.xlsx"
+    flags = [word for text in small(SNOW) for word in (f"--{text}".split("=", 1))]
+    arguments = ["--corpus.inputs", str(path), "--corpus.column", "#やさしい日本語", "--run-dir", str(run)]
+    assert cli.main(["train", str(SNOW), *arguments, *flags]) == 0
+    ledger = Corpus.open(run / "data" / "corpus").meta["ledger"]
+    assert (ledger["found"], ledger["kept"]["documents"]) == (40_000, 39_657)
+
+
+def test_snow_reads_each_cell_of_both_columns_as_a_document(real_data: Path, tmp_path: Path) -> None:
+    path = real_data / "short" / "snow-t15-shared.xlsx"
+    recipe = Recipe.load(SNOW, f"corpus.inputs={path}", f"run_dir={tmp_path / 'run'}")
+    made = build_corpus(recipe.corpus, tmp_path / "corpus")
+    assert made.meta["ledger"]["found"] == 80_000
+    corpus = Corpus.open(tmp_path / "corpus")
+    texts = {text for split in ("train", "valid") for text in corpus.texts(split)}
+    assert {"多くの動物が人間によって滅ぼされた。", "多くの動物が人間によって殺された。"} <= texts

@@ -55,9 +55,11 @@ class Attention:
             model.set_attn_implementation({"varlen": VARLEN, "separate": "sdpa"}.get(way, way))
         takes = inspect.signature(model.base_model.forward).parameters
         self.takes_positions = "position_ids" in takes
-        # RoBERTa and its kin count positions from the one after the padding's
-        offset = any(hasattr(m, "create_position_ids_from_input_ids") for m in model.modules())
-        self.offset = config.pad_token_id + 1 if offset else 0
+        # RoBERTa and its kin count positions from the one after the padding's, which has a row of its own
+        tables = (m for n, m in model.base_model.named_modules() if n.endswith("position_embeddings"))
+        paddings = (getattr(table, "padding_idx", None) for table in tables)
+        self.offset = next((place + 1 for place in paddings if place is not None), 0)
+        self.padding = config.pad_token_id or 0
         window = "sliding_attention" in (getattr(config, "layer_types", None) or ())
         self.window: int | None = config.sliding_window if window else None
 
@@ -109,13 +111,12 @@ class Attention:
         lengths = ends.diff()
         row = torch.repeat_interleave(lengths)  # (B T,) which segment a place belongs to
         place = torch.arange(len(flat), device=flat.device) - ends[:-1][row]
-        rows = {}
-        for name, values in inputs.items():
-            rows[name] = values.new_zeros(len(lengths), int(lengths.max()))
-            rows[name][row, place] = values.reshape(-1)
-        mask = torch.zeros_like(rows["input_ids"])
+        ids = inputs["input_ids"].new_full((len(lengths), int(lengths.max())), self.padding)
+        ids[row, place] = inputs["input_ids"].reshape(-1)
+        mask = torch.zeros_like(ids)
         mask[row, place] = 1
-        found = getattr(module(**rows, attention_mask=mask, **more), output)
+        # without positions: each row has those that the model gives by itself
+        found = getattr(module(input_ids=ids, attention_mask=mask, **more), output)
         return found[row, place].view(*shape, -1)
 
 
@@ -162,6 +163,12 @@ def _varlen(
     if dropout:
         raise ValueError("the kernel for rows of many lengths has no dropout in its attention")
     rows, heads, length, width = query.shape
+    if "cu_seq_lens_q" not in more:  # a call without segments, such as the trial of a model's head
+        if sliding_window is not None and sliding_window < length:
+            raise ValueError("the kernel for rows of many lengths needs segments")
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling)
     flat = [x.transpose(1, 2).reshape(rows * length, heads, width) for x in (query, key, value)]
     reach = -1 if sliding_window is None else sliding_window - 1
     if scaling is not None:  # the kernel's own scale is 1 / sqrt(D)
@@ -184,6 +191,8 @@ def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabula
     cuts = [0, length // 6, length // 2, length]
     lengths = torch.tensor([b - a for a, b in pairwise(cuts)])
     ids = (torch.arange(length) * 7919 % vocabulary_size)[None].to(device)
+    # no text has it, and models that count positions pass it over
+    ids = torch.where(ids == attention.padding, (ids + 1) % vocabulary_size, ids)
     segments = torch.repeat_interleave(lengths).to(torch.int32)[None].to(device)
     positions = torch.cat([torch.arange(n) for n in lengths.tolist()])[None].to(device)
     batch = Batch({"input_ids": ids, "position_ids": positions}, ids, 0, length, segments)
@@ -203,7 +212,8 @@ def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabula
                 if not (packed[:, a:b] - expected).abs().max() <= tolerance * expected.std():
                     return False
         return True
-    except (TypeError, ValueError, RuntimeError, IndexError):  # a model that takes no such mask
+    # a model that takes no such mask
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError):
         return False
     finally:
         model.train(training)

@@ -63,6 +63,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model_type": "bert", "num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12,
         "intermediate_size": 3072,
     },
+    "roformer-tiny": {
+        "model_type": "roformer", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
+        "intermediate_size": 1024, "embedding_size": 256,
+    },
     "modernbert-tiny": {
         "model_type": "modernbert", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
         "intermediate_size": 384,
@@ -87,7 +91,7 @@ class ModelSettings(Settings):
     """Which model is trained: a preset, a config, or a pretrained folder."""
 
     preset: str | None = option(
-        None, f"a ready shape: {', '.join(PRESETS)}; none: gpt2-tiny or bert-tiny, by the objective"
+        None, f"a ready shape: {', '.join(PRESETS)}; none: gpt2-tiny or roformer-tiny, by the objective"
     )
     config: dict[str, Any] = option({}, "keys of the model's config class in transformers; refines a preset")
     pretrained: str | None = option(None, "go on from this model: a folder or hub id")

@@ -22,6 +22,8 @@ def _bert(model: Any) -> Transform:  # and ERNIE, Megatron's BERT
 
 def _roberta(model: Any) -> Transform:  # and CamemBERT, XLM-RoBERTa, MPNet
     head = model.lm_head
+    if head.decoder.bias is None:  # ESM adds one of its own after the matrix
+        return lambda states: states
     return lambda states: head.layer_norm(gelu(head.dense(states)))
 
 

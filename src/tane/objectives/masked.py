@@ -32,7 +32,8 @@ class Masked(Settings):
     """Settings of masked language modelling, and how its batches are made."""
 
     auto_model: ClassVar[str] = "AutoModelForMaskedLM"
-    default_preset: ClassVar[str] = "bert-tiny"
+    # BERT with rotary positions: from scratch it learns from whole documents where BERT waits for long
+    default_preset: ClassVar[str] = "roformer-tiny"
     specials: ClassVar[Specials] = MASKED
     scores_all_text: ClassVar[bool] = False
     packs_segments: ClassVar[bool] = True

@@ -254,5 +254,6 @@ def segment_blocks(
         split, table = tokens.split, Segments(tokens, size - FRAME, vocabulary)
         found = SegmentBlocks(tokens, table, np.arange(len(tokens.ends)), size, vocabulary, words=words)
     if not len(found.table.begin):
-        raise InputError(f"the {split} split has no text with a known token")
+        remedy = "--corpus.valid-fraction 0" if split == "valid" else "give other text, or another tokenizer"
+        raise InputError(f"the {split} split has no text with a known token", remedy)
     return found

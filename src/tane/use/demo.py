@@ -1,26 +1,43 @@
 """`tane demo`: the whole road on the bundled text, offline, in a few minutes on two cores.
 
-Text, tokenizer, a small GPT, the validation curve, three stories, and how much of them is copied or invented.
-`--input FILE...` walks the same road on the person's own text.
+Text, tokenizer, a small GPT, the validation curve, three stories, and how much of them is copied or invented;
+then a small BERT on the same text, and what it fills into sentences with a blank. `--input FILE...` walks the
+same road on the person's own text.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tane import progress
 from tane.errors import InputError, IntegrityError
 from tane.recipe import Recipe, train
+from tane.text import words
 from tane.text.corpus import Corpus
+from tane.tokens.order import key
+from tane.tokens.tokenizer import load_tokenizer
 from tane.training.tracker import read_metrics
 from tane.types import Result
+from tane.use import fill
 from tane.use.predict import generate
 
+GPT_STEPS, BERT_STEPS = 300, 400
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
+MASK = "[MASK]"
+FILLS = 5  # of each sentence
+SENTENCES, SHOWN = 100, 4  # of one's own text: how many get a blank at most; how many are shown
+SENTENCE = re.compile(r"[^\n。．！？!?]+[。．！？!?]")
+SHORTEST, LONGEST = 8, 60  # characters of such a sentence
+TELLING = re.compile(r"(?=.*[^ぁ-ゖ])[^\W_]+")  # a word that is not of hiragana alone, as particles are
+Blank = tuple[str, tuple[str, ...]]  # a text with MASK, and the words that are right
 
 
 def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
@@ -37,10 +54,34 @@ def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
     )
 
 
-def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, steps: int = 300) -> Result:
-    """Run the demo in `out`; a second call goes on or shows the finished run. `inputs`: the person's own
-    files."""
-    from tane.sample import check_stories, write_corpus
+def recipe_for_bert(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
+    """The demo's settings of the masked model: BERT of 4 layers and width 256, 2,048 tokens a step."""
+    return Recipe.from_mapping(
+        {
+            "run_dir": str(out / "bert"),
+            "corpus": {"inputs": list(inputs)},
+            "tokenizer": {"kind": "mecab-wordpiece", "vocab_size": 4000},
+            "objective": {"name": "masked", "block_size": 128},
+            "train": {"duration": f"{steps} steps", "batch_tokens": 2048, "eval_every": 0.2},
+        },
+        where="the demo",
+    )
+
+
+def demo(
+    out: str | Path = "runs/demo",
+    *,
+    inputs: Sequence[str] | None = None,
+    steps: int = GPT_STEPS,
+    bert_steps: int = BERT_STEPS,
+) -> Result:
+    """Run the demo in `out`; a second call goes on or shows the finished runs. `inputs`: the person's own
+    files; steps, bert_steps: how long the two models are trained.
+
+    `metrics`: those of the GPT's training, {curve, texts, verbatim_share, outside_share, seconds} and `bert`:
+    {model, valid_loss, valid_accuracy, cloze_top1, cloze_top5, fills}; the shares are None without sentences.
+    """
+    from tane.sample import CLOZE, write_corpus
 
     start, out = time.perf_counter(), Path(out)
     own = inputs is not None
@@ -51,17 +92,42 @@ def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, 
             write_corpus(text)
         inputs = [str(text)]
         progress.say(f"the bundled text: {text} ({text.stat().st_size / 1e6:.1f} MB, made by tane.sample)")
+    values = _gpt(recipe_for(out, inputs or [], steps), out, own)
+    progress.say("\nnow a small BERT on the same text, which learns to fill blanks")
+    values["bert"] = _bert(recipe_for_bert(out, inputs or [], bert_steps), out, None if own else CLOZE)
+    values["seconds"] = round(time.perf_counter() - start, 1)
+    print(
+        f"\nthe models are in {values['model']} and {values['bert']['model']} ({values['seconds']:.0f} s). "
+        "Go on with:"
+    )
+    print(f"  tane generate {out / 'gpt'} --prompt 春になると、 --num 3")
+    print(f"  tane fill {out / 'bert'} {CLOZE[0][0]}")
+    print(f"  tane export {out / 'gpt'} my-model")
+    return Result(str(out), values)
+
+
+def _train(recipe: Recipe, out: Path) -> dict[str, Any]:
     try:
-        result = train(recipe_for(out, inputs or [], steps))
+        return train(recipe).metrics
     except (InputError, IntegrityError) as error:
-        if (out / "gpt" / "requested.yaml").exists():  # a demo of another text or version stands there
+        if (recipe.run_path / "requested.yaml").exists():  # a demo of another text or version stands there
             raise type(error)(
                 error.message, f"choose another folder, such as: tane demo --out {out}-2"
             ) from None
         raise
-    run_dir = Path(result.metrics["run"])
+
+
+# ------------------------------------------------------------------------------------------------- the GPT
+
+
+def _gpt(recipe: Recipe, out: Path, own: bool) -> dict[str, Any]:
+    """Train it, print its curve, its stories and how far they are copied; returns the metrics."""
+    from tane.sample import check_stories
+
+    metrics = _train(recipe, out)
     curve = [
-        (e["step"], round(e["loss"], 3), round(e["bits_per_char"], 3)) for e in read_metrics(run_dir, "eval")
+        (e["step"], round(e["loss"], 3), round(e["bits_per_char"], 3))
+        for e in read_metrics(recipe.run_path, "eval")
     ]
     print("\nvalidation loss while training")
     for step, loss, bits in curve:
@@ -69,27 +135,99 @@ def demo(out: str | Path = "runs/demo", *, inputs: Sequence[str] | None = None, 
             f"  step {step:>5}   {loss:6.3f} nats a token   {bits:5.3f} bits a character   "
             f"{'█' * round(loss * 6)}"
         )
-    texts = _stories(result.metrics["model"], own)
+    texts = _stories(metrics["model"], own)
     print("\nwhat it writes")
     for story in texts:
         print(f"  {story.strip()}\n")
-    values: dict[str, Any] = {
-        "run": str(run_dir),
-        "model": result.metrics["model"],
-        "curve": curve,
-        "texts": texts,
-    }
-    corpus = Corpus.open(run_dir / "data" / "corpus")
+    corpus = Corpus.open(recipe.data_path / "corpus")
     shares = check_stories(texts, corpus.texts("train"))
     print(f"  {shares}")
-    values |= {"verbatim_share": shares.verbatim_share, "outside_share": shares.outside_share}
-    values["seconds"] = round(time.perf_counter() - start, 1)
-    print(f"\nthe model is in {result.metrics['model']} ({values['seconds']:.0f} s). Go on with:")
-    print(f"  tane generate {run_dir} --prompt 春になると、 --num 3")
-    print(f"  tane export {run_dir} my-model")
-    return Result(str(out), {**result.metrics, **values})
+    return {
+        **metrics,
+        "curve": curve,
+        "texts": texts,
+        "verbatim_share": shares.verbatim_share,
+        "outside_share": shares.outside_share,
+    }
 
 
 def _stories(model: str, own: bool) -> list[str]:
     prompts = ("",) * STORIES if own else PROMPTS
     return generate(model, prompts, max_new_tokens=100, temperature=0.8, top_p=0.9, seed=1).metrics["texts"]
+
+
+# ------------------------------------------------------------------------------------------------ the BERT
+
+
+def _bert(recipe: Recipe, out: Path, cloze: Sequence[Blank] | None) -> dict[str, Any]:
+    """Train it, print its curve and what it fills in; returns {model, valid_loss, ...} as `demo` says.
+
+    cloze: sentences with a blank that stand nowhere in the text; None: make some of the validation text.
+    """
+    metrics = _train(recipe, out)
+    print("\nvalidation loss while training, at the hidden tokens")
+    for event in read_metrics(recipe.run_path, "eval"):
+        print(
+            f"  step {event['step']:>5}   {event['loss']:6.3f} nats a token   "
+            f"{event['accuracy']:6.1%} guessed right   {'█' * round(event['loss'] * 6)}"
+        )
+    if cloze is None:
+        corpus = Corpus.open(recipe.data_path / "corpus")
+        cloze = _blanks(corpus.texts("valid"), load_tokenizer(recipe.data_path / "tokenizer"))
+    values: dict[str, Any] = {
+        "model": metrics["model"],
+        "valid_loss": metrics["valid_loss"],
+        "valid_accuracy": metrics["valid_accuracy"],
+        "cloze_top1": None,
+        "cloze_top5": None,
+        "fills": [],
+    }
+    if not cloze:
+        print("\nthe validation text has no sentence to put a blank into")
+        return values
+    found = fill.fill_mask(metrics["model"], [text for text, _ in cloze], top_k=FILLS).metrics["fills"]
+    hits = [[entry["token"] in right for entry in row] for (_, right), row in zip(cloze, found, strict=True)]
+    values["cloze_top1"] = sum(row[0] for row in hits) / len(hits)
+    values["cloze_top5"] = sum(any(row) for row in hits) / len(hits)
+    values["fills"] = [
+        {"text": text, "right": list(right), "fills": row}
+        for (text, right), row in zip(cloze, found, strict=True)
+    ]
+    print("\nwhat it fills in, with the probability (* is right)")
+    for entry in values["fills"][:SHOWN]:
+        told = "  ".join(
+            f"{'*' if one['token'] in entry['right'] else ''}{one['token']} {one['score']:.1%}"
+            for one in entry["fills"]
+        )
+        print(f"  {entry['text']}\n    {told}")
+    print(
+        f"\n  of {len(cloze)} sentences that it never saw, {values['cloze_top1']:.0%} are filled right at "
+        f"once, {values['cloze_top5']:.0%} within {FILLS} fills"
+    )
+    return values
+
+
+def _blanks(texts: Iterable[str], tokenizer: Any) -> list[Blank]:
+    """At most SENTENCES sentences of the texts, one word of each hidden that is a piece of the tokenizer."""
+    inside = words.insides("ipadic")
+    found: list[Blank] = []
+    for sentence in (one[0].strip() for text in texts for one in SENTENCE.finditer(text)):
+        if not SHORTEST <= len(sentence) <= LONGEST:
+            continue
+        starts = np.flatnonzero(~inside(sentence)).tolist()
+        spans = [
+            (start, end)
+            for start, end in pairwise([*starts, len(sentence)])
+            if TELLING.fullmatch(sentence[start:end])
+            and len(pieces := tokenizer.tokenize(sentence[start:end])) == 1
+            and pieces[0] != tokenizer.unk_token
+        ]
+        if not spans:
+            continue
+        start, end = spans[key("blank", sentence) % len(spans)]
+        blank = f"{sentence[:start]}{MASK}{sentence[end:]}"
+        if len(fill.find_masks([blank], tokenizer)) == 1:  # the text may have something like a mask itself
+            found.append((blank, (sentence[start:end],)))
+        if len(found) == SENTENCES:
+            break
+    return found
