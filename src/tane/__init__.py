@@ -32,6 +32,8 @@ _PUBLIC = {
     "BlockDataset": "tane.tokens.stream",
     "read_metrics": "tane.training.tracker",
     "plot_loss": "tane.use.plots",
+    "plot_fills": "tane.use.plots",
+    "show_masks": "tane.use.show",
     "Result": "tane.types",
     "TaneError": "tane.errors",
 }

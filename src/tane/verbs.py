@@ -221,6 +221,7 @@ def _options(values: Values, _: list[str]) -> Any:
     return Result(None, {"options": [dict(zip(keys, row, strict=True)) for row in rows]})
 
 
+UNITS = ("sentence", "line", "paragraph", "record", "file")
 FORMS = ("none", "nfc", "nfkc", "aozora")
 READING = (
     flag("--column", nargs="+", metavar="NAME", help="the column with the text, or several"),
@@ -228,7 +229,7 @@ READING = (
     flag("--split", metavar="NAME", help="the split of a saved or hub data set"),
     flag("--format", metavar="NAME", help="what the files are, where their names do not tell, such as tsv"),
     flag("--quoting", choices=("standard", "none"), help="of csv and tsv"),
-    flag("--unit", choices=("line", "paragraph", "record", "file"), help="what one document is"),
+    flag("--unit", choices=UNITS, help="what one document is"),
     flag("--encoding", default="auto", help="of the files; auto finds it"),
 )
 
@@ -240,7 +241,7 @@ LOOK = (
 
 VERBS: dict[str, Verb] = {
     "demo": Verb(
-        "offline, a few minutes: the bundled text, a tokenizer, a small GPT, stories",
+        "offline, a few minutes: the bundled text, a small GPT and BERT, stories, filled blanks",
         _demo,
         (
             flag(

@@ -16,7 +16,7 @@ from tane.text.raw import Raw
 from tane.text.sources import Reading
 from tests.text.reads import book
 
-UNITS = ["record", "line", "paragraph", "file"]
+UNITS = ["record", "sentence", "line", "paragraph", "file"]
 
 
 def reading(unit: str = "record", **options: Any) -> Reading:

@@ -60,6 +60,8 @@ class Attention:
         paddings = (getattr(table, "padding_idx", None) for table in tables)
         self.offset = next((place + 1 for place in paddings if place is not None), 0)
         self.padding = config.pad_token_id or 0
+        rates = (getattr(config, n, 0) for n in ("attention_probs_dropout_prob", "attention_dropout"))
+        self.has_dropout = any(rates)
         window = "sliding_attention" in (getattr(config, "layer_types", None) or ())
         self.window: int | None = config.sliding_window if window else None
 
@@ -186,6 +188,8 @@ def _varlen(
 @torch.no_grad()
 def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabulary_size: int) -> bool:
     """Whether packed segments get the logits that they get alone, tried on one row of `length` positions."""
+    if attention.way == "varlen" and attention.has_dropout:
+        return False  # its kernel has none
     length = max(6, min(length, 256))
     device = next(model.parameters()).device
     cuts = [0, length // 6, length // 2, length]
@@ -218,6 +222,21 @@ def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabula
     finally:
         model.train(training)
         Attention(model, attention.way)
+
+
+@torch.no_grad()
+def sees_ahead(model: Any, vocabulary_size: int) -> bool:
+    """Whether a token changes the logits of those before it, as in BERT with a causal head."""
+    device = next(model.parameters()).device
+    ids = (torch.arange(8, device=device) * 7919 % vocabulary_size)[None].repeat(2, 1)
+    ids[1, -1] = (ids[0, -1] + 1) % vocabulary_size
+    training = model.training
+    model.eval()
+    try:
+        logits = model(input_ids=ids).logits[:, :-1].float()
+    finally:
+        model.train(training)
+    return bool((logits[0] - logits[1]).abs().max() > TOLERANCE * logits.std())
 
 
 @torch.no_grad()

@@ -72,16 +72,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "intermediate_size": 384,
     },
 }  # fmt: skip
-# families whose positions begin after the number of the padding token
+# families whose positions begin after the number of the padding token, which takes a row of their table
 SHIFTED = (
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-    "roberta-prelayernorm",
-    "xlm-roberta-xl",
-    "data2vec-text",
-    "mpnet",
-)
+    "roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "xlm-roberta-xl", "data2vec-text", "esm",
+    "ibert", "longformer", "luke", "mpnet",
+)  # fmt: skip
 PAD_TO = 64  # rows of the embedding come in multiples of this, for the matrix kernels
 _DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "dropout",
              "hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout")  # fmt: skip
@@ -158,8 +153,7 @@ def build_config(
     }
     defaults |= {name: 0.0 for name in _DROPOUTS if name in names}
     if names.get("max_position_embeddings", "max_position_embeddings") in blank.to_dict():
-        # RoBERTa and its kin number positions from pad_token_id + 1
-        more = vocabulary.pad_id + 1 if model_type in SHIFTED else 0
+        more = _before_positions(model_type, vocabulary.pad_id)
         defaults[names.get("max_position_embeddings", "max_position_embeddings")] = block_size + more
     own = {"cls_token_id": vocabulary.cls_id, "sep_token_id": vocabulary.sep_id}
     defaults |= {name: number for name, number in own.items() if name in names}
@@ -247,9 +241,16 @@ def check_tokenizer(config: Any, folder: Path) -> None:
 def positions(model: Any) -> int | None:
     """The longest input of a model, or None where its config does not say."""
     longest = getattr(model.config, "max_position_embeddings", None)
-    if longest is not None and model.config.model_type in SHIFTED:
-        longest -= model.config.pad_token_id + 1
+    if longest is not None:
+        longest -= _before_positions(model.config.model_type, model.config.pad_token_id)
     return longest
+
+
+def _before_positions(model_type: str, pad_id: int | None) -> int:
+    """Rows of the table of positions before the one of the first position."""
+    if model_type not in SHIFTED:
+        return 0
+    return 2 if model_type == "mpnet" else (pad_id or 0) + 1  # MPNet takes 1 for the padding's, come what may
 
 
 def freeze(model: torch.nn.Module, patterns: list[str]) -> int:

@@ -57,7 +57,7 @@ class InputSettings(Settings):
     column: str | list[str] | None = option(None, "the column with the text, or several, each a document")
     sheet: str | None = option(None, "the sheet of a workbook")
     split: str | None = option(None, "the split of a saved or hub data set")
-    unit: Unit | None = option(None, "one document is: line, paragraph, record or file")
+    unit: Unit | None = option(None, "one document is: sentence, line, paragraph, record or file")
     weight: float = option(
         1.0, "how often its documents come in an epoch; a fraction takes that share, another each epoch",
         gt=0, le=100,
@@ -106,8 +106,8 @@ class CorpusSettings(Settings):
         "standard", "of csv and tsv: standard, or none where quotes are plain characters"
     )
     unit: Unit | None = option(
-        None, "one document is: line, paragraph (between blank lines), record (of the format) or file; "
-        "none: paragraph for plain text, record elsewhere"
+        None, "one document is: sentence, line, paragraph (between blank lines), record (of the format) or "
+        "file; none: paragraph for plain text, record elsewhere"
     )  # fmt: skip
     encoding: str = option(
         "auto", "auto (found and printed), or a codec: utf-8, cp932, euc_jp, iso2022_jp, utf-16-le"

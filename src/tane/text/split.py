@@ -6,6 +6,7 @@ validation. Cutting loses nothing: the pieces joined are the text.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -56,6 +57,23 @@ def pieces(text: str, limit: int) -> Iterator[str]:
         yield window[:size]
         start += size
     yield text[start:]
+
+
+# a quotation belongs to the sentence in which it stands, and a full stop between digits is no end
+_SENTENCE = re.compile(
+    r"""(?: 「[^「」]{0,400}」 | 『[^『』]{0,400}』 | （[^（）]{0,400}） | \([^()]{0,400}\)
+          | [^。！？!?．｡] | ．(?=[0-9０-９]) )*
+        (?: [。！？!?．｡]+ [」』）)］\]】〉》〕”’"']* | $ ) \s*""",
+    re.VERBOSE,
+)
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a line, each with its ends, closing brackets and the white space after it; joined they
+    are the text."""
+    for found in _SENTENCE.finditer(text):
+        if found[0]:
+            yield found[0]
 
 
 def shares(text: str, wanted: int, *, tail: bool) -> tuple[str, str] | None:

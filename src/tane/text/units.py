@@ -1,4 +1,4 @@
-"""Lines to documents: line, paragraph, or the whole; streamed, every separator booked.
+"""Lines to documents: sentence, line, paragraph, or the whole; streamed, every separator booked.
 
 A block is (numbers, lines, ended): the lines with their numbers; None stands for a line that was left out and
 booked; `ended` says whether a line end that was read follows the last line.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tane.text.sources import Reading
+from tane.text.split import sentences
 
 Block = tuple[Iterable[int], Sequence[str | None], bool]
 
@@ -27,6 +28,13 @@ def by_line(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, in
                 ledger.drop("empty", len(line))
             else:
                 yield line, number
+
+
+def by_sentence(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, int]]:
+    """Each sentence of each line that is not blank."""
+    for line, number in by_line(blocks, reading):
+        for sentence in sentences(line):
+            yield sentence, number
 
 
 def by_paragraph(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, int]]:
@@ -98,5 +106,5 @@ def whole(blocks: Iterable[Block], reading: Reading) -> Iterator[tuple[str, int]
 
 
 SPLITTERS: dict[str, Callable[[Iterable[Block], Reading], Iterator[tuple[str, int]]]] = {
-    "line": by_line, "paragraph": by_paragraph, "file": whole,
+    "sentence": by_sentence, "line": by_line, "paragraph": by_paragraph, "file": whole,
 }  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tane import progress
 from tane.errors import InputError
 from tane.tokens.mix import Mix, TokenStream
 from tane.tokens.order import Sizes, key, permute
@@ -253,6 +254,8 @@ def segment_blocks(
         assert isinstance(tokens, Shards)
         split, table = tokens.split, Segments(tokens, size - FRAME, vocabulary)
         found = SegmentBlocks(tokens, table, np.arange(len(tokens.ends)), size, vocabulary, words=words)
+    if found.table.dropped and split == "train":
+        progress.say(f"{found.table.dropped:,} texts have no known token: they are left out")
     if not len(found.table.begin):
         remedy = "--corpus.valid-fraction 0" if split == "valid" else "give other text, or another tokenizer"
         raise InputError(f"the {split} split has no text with a known token", remedy)

@@ -23,6 +23,7 @@ from tane.model.attention import (
     Way,
     keeps_documents_apart,
     keeps_segments_apart,
+    sees_ahead,
     usual_way,
 )
 from tane.model.build import build_model, freeze, hushed, positions
@@ -69,7 +70,12 @@ def build(sections: Sections, data_dir: Path) -> Built:
             "give more text, or a smaller --objective.block_size",
         )
     blocks = objective.blocks(source, vocabulary)
-    valid_blocks = objective.blocks(valid, vocabulary) if len(valid) >= 2 else None
+    valid_blocks = None
+    if len(valid) >= 2:
+        try:
+            valid_blocks = objective.blocks(valid, vocabulary)
+        except InputError as error:  # too little of it, or nothing that the tokenizer knows
+            progress.say(f"warning: {error.message}: nothing is evaluated")
     if sections.train.batch_tokens < size:
         raise InputError(
             f"train.batch_tokens is {sections.train.batch_tokens}, less than one block of {size}",
@@ -107,7 +113,18 @@ def choose_attention(sections: Sections, model: Any, vocabulary: Vocabulary) -> 
     length, size = objective.block_size, vocabulary.size
     usual = usual_way(train.device, train.precision, objective.packs_segments, length)
     if not objective.packs_segments:
+        if train.attention not in ("auto", "sdpa", "eager"):
+            raise InputError(
+                f"train.attention {train.attention} is for packed texts, which the objective "
+                f"{objective.name} has not",
+                "--train.attention auto",
+            )
         attention = Attention(model, usual if train.attention == "auto" else train.attention)
+        if sees_ahead(model, size):
+            raise InputError(
+                f"{name} sees what follows a token, so predicting it would be copying",
+                "take gpt2 or llama as model.config.model_type, or --objective.name masked",
+            )
         if getattr(objective, "isolate_documents", False) and not keeps_documents_apart(model, length, size):
             raise InputError(
                 f"{name} does not keep packed documents apart", "--objective.isolate_documents false"
@@ -154,7 +171,9 @@ def scale_of(sections: Sections, sizes: int | Sizes) -> dict[str, Any]:
     An epoch is the mean of those of the run, so that a run of 2 epochs ends with the last block of epoch 1.
     """
     rows, duration = batch_rows(sections), sections.train.duration
-    mean = mean_size(sizes, duration.amount if duration.unit == "epochs" else 1000)
+    # to count the blocks of an epoch of packed texts takes longer
+    usual = 16 if sections.objective.packs_segments else 1000
+    mean = mean_size(sizes, duration.amount if duration.unit == "epochs" else usual)
     return {"tokens_per_step": rows * sections.objective.block_size, "steps_per_epoch": mean / rows}
 
 

@@ -19,7 +19,7 @@ from tests.text.make_bad_inputs import jsonl as bad_files
 from tests.text.mutations import survives
 from tests.text.reads import packed, read, texts
 
-UNITS = ["record", "line", "paragraph", "file"]
+UNITS = ["record", "sentence", "line", "paragraph", "file"]
 
 
 @pytest.fixture
@@ -199,6 +199,7 @@ def test_packed_files_and_units(tmp_path: Path, unit: str, suffix: str) -> None:
     plain.write_text(rows({"text": "一\r\n二\n\n三"}, {"text": ""}, {"text": None}) + r'{"text": "四\ud800"}')
     expected = {
         "record": ["一\n二\n\n三", "四\ufffd"],
+        "sentence": ["一", "二", "三", "四\ufffd"],
         "line": ["一", "二", "三", "四\ufffd"],
         "paragraph": ["一\n二", "三", "四\ufffd"],
         "file": ["一\n二\n\n三\n四\ufffd"],

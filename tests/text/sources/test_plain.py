@@ -102,7 +102,7 @@ def test_blank_lines_and_positions(file: Path) -> None:
     assert read(file, "record")[0] == read(file, "paragraph")[0]
 
 
-@pytest.mark.parametrize("unit", ["line", "paragraph", "file"])
+@pytest.mark.parametrize("unit", ["sentence", "line", "paragraph", "file"])
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b" \n\t\n", "　\n　　".encode(), b"\n\n\n"])
 def test_t18_t19_t20_no_text_no_record(file: Path, unit: str, data: bytes) -> None:
     assert texts(file, data, unit) == []
@@ -149,7 +149,7 @@ def test_units_agree_with_their_definition(
         assert texts(path, text, "file", encoding="utf-8") == (["\n".join(whole)] if whole else [])
 
 
-@given(PIECES, st.integers(2, 20), st.sampled_from(["line", "paragraph", "file"]))
+@given(PIECES, st.integers(2, 20), st.sampled_from(["sentence", "line", "paragraph", "file"]))
 @settings(max_examples=150, deadline=None)
 def test_long_records_are_cut_alike_for_any_chunk(
     tmp_path_factory: pytest.TempPathFactory, text: str, limit: int, unit: str

@@ -19,7 +19,7 @@ from tests.text.make_bad_inputs import table as bad_files
 from tests.text.mutations import survives
 from tests.text.reads import packed, read, texts
 
-UNITS = ["record", "line", "paragraph", "file"]
+UNITS = ["record", "sentence", "line", "paragraph", "file"]
 
 
 @pytest.fixture
@@ -227,6 +227,7 @@ def test_packed_files_and_units(tmp_path: Path, unit: str, suffix: str) -> None:
     plain.write_text('id,text\r\n1,"一\r\n二\r\n\r\n三"\r\n2,\r\n3,四\r\n', newline="")
     expected = {
         "record": ["一\n二\n\n三", "四"],
+        "sentence": ["一", "二", "三", "四"],
         "line": ["一", "二", "三", "四"],
         "paragraph": ["一\n二", "三", "四"],
         "file": ["一\n二\n\n三\n四"],

@@ -29,7 +29,7 @@ from tane.text.ledger import Ledger
 from tane.text.packing import PACKINGS
 from tane.text.raw import Raw, shown
 
-Unit = Literal["line", "paragraph", "record", "file"]
+Unit = Literal["sentence", "line", "paragraph", "record", "file"]
 KIND = "text.sources"
 
 
