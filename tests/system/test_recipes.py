@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tane import cli
+from tane.model.build import PRESETS
 from tane.recipe import Recipe, options, train
 from tane.sample import __main__ as sample
 from tane.text.corpus import Corpus, build_corpus
@@ -35,7 +36,9 @@ SMALL_MODEL = {
 
 def small(path: Path) -> tuple[str, ...]:
     """Overrides that make a recipe short."""
-    return (*SMALL, *SMALL_MODEL[read_yaml(path)["model"]["config"]["model_type"]])
+    model = read_yaml(path)["model"]
+    kind = {**PRESETS.get(model.get("preset"), {}), **model["config"]}["model_type"]
+    return (*SMALL, *SMALL_MODEL["gpt2" if kind == "gpt2" else "bert"])
 
 
 def keys(values: dict[str, Any], before: str = "") -> Iterator[str]:

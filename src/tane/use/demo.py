@@ -28,7 +28,7 @@ from tane.types import Result
 from tane.use import fill
 from tane.use.predict import generate
 
-GPT_STEPS, BERT_STEPS = 300, 400
+GPT_STEPS, BERT_STEPS = 300, 960
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
 MASK = "[MASK]"
@@ -55,13 +55,25 @@ def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
 
 
 def recipe_for_bert(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
-    """The demo's settings of the masked model: BERT of 4 layers and width 256, 2,048 tokens a step."""
+    """The demo's settings of the masked model: BERT with rotary positions, 2 layers of 256, on sentences."""
     return Recipe.from_mapping(
         {
             "run_dir": str(out / "bert"),
-            "corpus": {"inputs": list(inputs)},
+            "corpus": {"inputs": list(inputs), "unit": "sentence"},
             "tokenizer": {"kind": "mecab-wordpiece", "vocab_size": 4000},
-            "objective": {"name": "masked", "block_size": 128},
+            "model": {
+                "preset": "roformer-tiny",
+                "config": {"num_hidden_layers": 2, "intermediate_size": 512},
+            },
+            "objective": {
+                "name": "masked",
+                "block_size": 128,
+                "whole_word": False,
+                "mask_prob": 0.45,
+                "mask_share": 1.0,
+                "random_share": 0.0,
+            },
+            "optim": {"name": "muon", "lr": 3e-3, "weight_decay": 0.01},
             "train": {"duration": f"{steps} steps", "batch_tokens": 2048, "eval_every": 0.2},
         },
         where="the demo",
