@@ -28,7 +28,7 @@ from tane.types import Result
 from tane.use import fill
 from tane.use.predict import generate
 
-GPT_STEPS, BERT_STEPS = 300, 960
+GPT_STEPS, BERT_STEPS = 300, 1200
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
 MASK = "[MASK]"
@@ -55,15 +55,21 @@ def recipe_for(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
 
 
 def recipe_for_bert(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
-    """The demo's settings of the masked model: BERT with rotary positions, 2 layers of 256, on sentences."""
+    """The demo's settings of the masked model: BERT with rotary positions, 2 layers of 192, on sentences."""
     return Recipe.from_mapping(
         {
             "run_dir": str(out / "bert"),
             "corpus": {"inputs": list(inputs), "unit": "sentence"},
             "tokenizer": {"kind": "mecab-wordpiece", "vocab_size": 4000},
             "model": {
-                "preset": "roformer-tiny",
-                "config": {"num_hidden_layers": 2, "intermediate_size": 512},
+                "config": {
+                    "model_type": "roformer",
+                    "num_hidden_layers": 2,
+                    "hidden_size": 192,
+                    "embedding_size": 192,
+                    "num_attention_heads": 3,
+                    "intermediate_size": 512,
+                },
             },
             "objective": {
                 "name": "masked",
