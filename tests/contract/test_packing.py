@@ -17,7 +17,7 @@ from tane.model import attention as module
 from tane.model.attention import Attention, keeps_segments_apart
 from tane.model.build import ModelSettings, build_model, hushed
 from tane.objectives.masked import Masked
-from tane.training.run import choose_attention
+from tane.training.build import choose_attention
 from tane.types import Batch, Block, Vocabulary
 
 LENGTH = 48

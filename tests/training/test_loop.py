@@ -16,6 +16,7 @@ from tane.errors import DivergedError, Stopped
 from tane.model.loss import Loss
 from tane.recipe import Recipe, train
 from tane.training import checkpoint, run
+from tane.training.build import build, choose_attention
 from tane.training.loop import Loop, validation_loss
 from tane.training.runtime import Runtime
 from tane.training.tracker import Untold, read_metrics
@@ -29,8 +30,8 @@ Make = Callable[..., Recipe]
 def make_loop(recipe: Recipe, tmp_path: Path) -> Loop:
     """A loop that has not begun, without tracker files."""
     sections = recipe.sections()
-    built = run.build(sections, recipe.data_path)
-    attention = run.choose_attention(sections, built.model, built.vocabulary)
+    built = build(sections, recipe.data_path)
+    attention = choose_attention(sections, built.model, built.vocabulary)
     plan = run.make_plan(sections, built, attention.way)
     parts = checkpoint.Parts(
         built.model, sections.optim.build(built.model), recipe.data_path / "tokenizer", 32, {}

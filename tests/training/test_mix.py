@@ -18,6 +18,7 @@ from tane.recipe import Recipe, train
 from tane.tokens.blocks import MixedBlocks
 from tane.tokens.shards import Shards
 from tane.training import run
+from tane.training.build import build
 from tane.training.loop import Loop
 
 from .conftest import settings, weights_hash
@@ -54,7 +55,7 @@ MIXED = (1, 2.25, 0.5)
 
 
 def blocks_of(recipe: Recipe) -> MixedBlocks:
-    blocks = run.build(recipe.sections(), recipe.data_path).train_blocks
+    blocks = build(recipe.sections(), recipe.data_path).train_blocks
     assert isinstance(blocks, MixedBlocks)
     return blocks
 
@@ -130,7 +131,7 @@ def test_epochs_as_a_duration_are_exact_to_the_step(
 ) -> None:
     recipe = weighted(*weights)(f"train.duration={amount} epochs", "train.batch_tokens=32")
     sections = recipe.sections()
-    built = run.build(sections, recipe.data_path)
+    built = build(sections, recipe.data_path)
     plan = run.make_plan(sections, built, "sdpa")
     lengths = [len(built.train_blocks.at(epoch)) for epoch in range(math.ceil(amount))]
     whole = math.floor(amount)

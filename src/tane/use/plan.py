@@ -12,7 +12,7 @@ import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError
-from tane.model.build import PAD_TO, build_config, check_head, open_model
+from tane.model.build import PAD_TO, build_config, check_head, freeze, open_model
 from tane.recipe import Recipe
 from tane.settings import Duration
 from tane.text.corpus import fingerprint, input_state
@@ -134,6 +134,6 @@ def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int, int]:
         check_head(config, recipe.objective.auto_model)
         with torch.device("meta"):
             model = getattr(transformers, recipe.objective.auto_model).from_config(config)
-    run.freeze(model, recipe.train.freeze)
+    freeze(model, recipe.train.freeze)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return sum(p.numel() for p in model.parameters()), trained, recipe.optim.state_size(model)
