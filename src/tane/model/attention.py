@@ -49,9 +49,8 @@ class Attention:
         config = model.config
         if way == "varlen":
             _register()
-        with contextlib.suppress(
-            ValueError
-        ):  # a model that knows one way only; the trial tells if it is right
+        # a model that knows one way only keeps it, and the trial tells whether it is right
+        with contextlib.suppress(ValueError):
             model.set_attn_implementation({"varlen": VARLEN, "separate": "sdpa"}.get(way, way))
         takes = inspect.signature(model.base_model.forward).parameters
         self.takes_positions = "position_ids" in takes

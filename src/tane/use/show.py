@@ -122,7 +122,7 @@ def show_masks(recipe: Recipe, number: int | None = None, *, epoch: int = 0) -> 
     objective, where the data has not been prepared, and where there is no such block.
     """
     objective, data, seed = recipe.objective, recipe.data_path, recipe.seed
-    if objective.name != "masked":
+    if objective.scores_all_text:
         raise InputError(f"the objective {objective.name} hides no tokens", "take objective.name=masked")
     if epoch < 0:
         raise InputError(f"epoch: expected 0 or more, found {epoch}")
