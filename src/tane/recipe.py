@@ -10,6 +10,7 @@ dotted overrides, merged into the YAML mapping before it is validated.
 from __future__ import annotations
 
 import copy
+import functools
 import re
 import shutil
 import tempfile
@@ -39,8 +40,8 @@ from tane.settings import (
 from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
-from tane.training import resume, run
-from tane.training.loop import Plan
+from tane.training import pretraining, resume, run
+from tane.training.loop import Plan, Work
 from tane.training.settings import Sections, TrainSettings
 from tane.types import Result
 from tane.yamlio import parse_yaml, read_yaml
@@ -264,15 +265,15 @@ def train(
         match = {name: value for name, value in recipe.flat().items() if rules[name] == "match"}
         fingerprints = {"data": data.fingerprint, "settings": files.digest(match)}
 
-        def record(plan: Plan) -> None:
+        def record(plan: Plan, work: Work) -> None:
             # a warm-up that is a fraction would change its length, and so the past, when the run is made
             # longer
             fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
-            fixed["train.attention"] = plan.attention
-            resume.write(run_dir, requested, {**recipe.flat(), **fixed})
+            resume.write(run_dir, requested, {**recipe.flat(), **fixed, **work.settled})
 
+        start = functools.partial(pretraining.start, recipe.sections(), recipe.data_path, fingerprints)
         metrics = run.fit(
-            recipe.sections(), recipe.data_path, run_dir, fingerprints, old.sections() if old else None,
+            recipe.sections(), run_dir, start, old.sections() if old else None,
             settled=record, full=full, strict=strict,
         )  # fmt: skip
     if metrics["already_finished"]:
@@ -293,7 +294,8 @@ def _resolve(recipe: Recipe) -> Recipe:
     minutes = {k: v for k, v in timed.items() if isinstance(v, Duration) and v.unit == "minutes"}
     if not minutes:
         return recipe
-    step, evaluation = run.seconds_per_step(recipe.sections(), recipe.data_path)
+    start = functools.partial(pretraining.start, recipe.sections(), recipe.data_path, {})
+    step, evaluation = run.seconds_per_step(recipe.sections(), start)
     every = recipe.train.eval_every
     count = 1 / every if isinstance(every, float) and every else 10
     found = {}

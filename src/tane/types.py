@@ -65,8 +65,8 @@ class Batch:
     """What one forward pass takes.
 
     inputs: dict of (B, T) tensors; labels (B, T) int64, IGNORE = no target: logits[:, t] is scored by
-    labels[:, t] (the objective has shifted already; the model never sees labels); num_targets: how many
-    labels are targets; num_tokens: how many input positions hold real tokens; segments (B, T) int32:
+    labels[:, t] (the objective has shifted already; the model never sees labels); of a task with one label an
+    example they are (B,); num_targets: how many labels are targets; num_tokens: how many input positions hold real tokens; segments (B, T) int32:
     positions attend only where it is equal, and `model/attention.py` makes of it what the model's family
     takes. None: `model(**inputs)` is right as it is.
     """
@@ -93,21 +93,20 @@ class TrainState:
     """What a run must remember besides weights and optimizer; all else is derived from `step`.
 
     step: optimizer updates done; tokens: real input tokens seen; seconds: time spent in steps, over all
-    starts; best_*, evals_since_best: for early stopping and the best model; evaluated_step: where the last
-    evaluation was; train_loss: mean nats per target over the steps between the last two evaluations;
-    window_*: nats and targets since the last one; loss_scale, good_steps: fp16 only.
+    starts; best_score (the higher the better), best_step, evals_since_best: for early stopping and the best
+    model; evaluated_step: where the last evaluation was, valid: what it measured, by name; train_loss: mean
+    nats per target over the steps between the last two evaluations; window_*: nats and targets since the last
+    one; loss_scale, good_steps: fp16 only.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    best_loss: float | None = None
+    best_score: float | None = None
     best_step: int | None = None
     evals_since_best: int = 0
     evaluated_step: int = -1
-    valid_loss: float | None = None
-    valid_bits_per_char: float | None = None
-    valid_accuracy: float | None = None
+    valid: dict[str, float | None] = field(default_factory=dict)
     train_loss: float | None = None
     window_nats: float = 0.0
     window_targets: int = 0

@@ -5,6 +5,7 @@ import json
 import math
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from safetensors.torch import load_file
 
 from tane import signals
 from tane.errors import DivergedError, Stopped
-from tane.model.loss import Loss
 from tane.recipe import Recipe, train
 from tane.training import checkpoint, run
-from tane.training.build import build, choose_attention
-from tane.training.loop import Loop, validation_loss
+from tane.training.loop import Loop
+from tane.training.pretraining import Pretraining, start
 from tane.training.runtime import Runtime
 from tane.training.tracker import Untold, read_metrics
 from tane.types import TrainState
@@ -27,27 +27,26 @@ from .conftest import weights_hash
 Make = Callable[..., Recipe]
 
 
-def make_loop(recipe: Recipe, tmp_path: Path) -> Loop:
+@dataclass
+class TextLoop(Loop):
+    """The loop with the work of `tane train`."""
+
+    work: Pretraining
+
+
+def make_loop(recipe: Recipe, tmp_path: Path) -> TextLoop:
     """A loop that has not begun, without tracker files."""
-    sections = recipe.sections()
-    built = build(sections, recipe.data_path)
-    attention = choose_attention(sections, built.model, built.vocabulary)
-    plan = run.make_plan(sections, built, attention.way)
-    parts = checkpoint.Parts(
-        built.model, sections.optim.build(built.model), recipe.data_path / "tokenizer", 32, {}
-    )
-    return Loop(
-        plan, tmp_path, built.model, sections.objective, sections.optim, Runtime("cpu", "fp32", False, 1),
-        built.vocabulary, built.train_blocks, built.valid_blocks, parts, TrainState(), Untold(),
-        Loss(built.model, attention),
-    )  # fmt: skip
+    sections, machine = recipe.sections(), Runtime("cpu", "fp32", False, 1)
+    work, parts = start(sections, recipe.data_path, {}, machine)
+    plan = run.make_plan(sections, work)
+    return TextLoop(plan, tmp_path, parts.model, work, sections.optim, machine, parts, TrainState(), Untold())
 
 
-def gradients(loop: Loop) -> dict[str, torch.Tensor]:
-    batches = loop.micro_batches(0)
+def gradients(loop: TextLoop) -> dict[str, torch.Tensor]:
+    batches = loop.work.micro_batches(0)
     targets = sum(b.num_targets for b in batches)
     for batch in batches:
-        (loop.loss(batch) / targets).backward()
+        (loop.work.loss(batch) / targets).backward()
     return {n: p.grad.clone() for n, p in loop.model.named_parameters()}
 
 
@@ -59,7 +58,7 @@ def test_gradients_do_not_depend_on_the_micro_batches(make_recipe: Make, tmp_pat
     for tokens in (32 * 32, 32 * 4):  # one micro-batch of 32 rows, eight of 4
         overrides = ("train.batch_tokens=1024", f"train.micro_batch_tokens={tokens}", NO_DROPOUT)
         loop = make_loop(make_recipe(*overrides), tmp_path)
-        found.append((len(loop.micro_batches(0)), gradients(loop)))
+        found.append((len(loop.work.micro_batches(0)), gradients(loop)))
     assert [n for n, _ in found] == [1, 8]
     for name, gradient in found[0][1].items():
         torch.testing.assert_close(gradient, found[1][1][name], rtol=0, atol=1e-6, msg=name)
@@ -74,15 +73,15 @@ def test_gradients_weigh_every_target_alike_when_the_last_block_is_short(
         )
         for t in (256, 32)
     ]
-    last = len(loops[0].train_blocks) - 1
+    last = len(loops[0].work.train_blocks) - 1
     step = next(s for s in range(10_000) if any(len(b) < 33 for b in blocks_of(loops[0], s, last)))
     found = []
     for loop in loops:
-        batches = loop.micro_batches(step)
+        batches = loop.work.micro_batches(step)
         targets = sum(b.num_targets for b in batches)
         assert targets < 256
         for batch in batches:
-            (loop.loss(batch) / targets).backward()
+            (loop.work.loss(batch) / targets).backward()
         found.append({n: p.grad for n, p in loop.model.named_parameters()})
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name], rtol=0, atol=1e-6, msg=name)
@@ -91,8 +90,8 @@ def test_gradients_weigh_every_target_alike_when_the_last_block_is_short(
 def blocks_of(loop: Loop, step: int, last: int) -> list:
     from tane.tokens.order import global_batch
 
-    _, ids = global_batch(step, loop.plan.batch_rows, len(loop.train_blocks), loop.plan.seed)
-    return [loop.train_blocks[int(i)].ids for i in ids if i == last]
+    _, ids = global_batch(step, loop.work.rows, len(loop.work.train_blocks), loop.plan.seed)
+    return [loop.work.train_blocks[int(i)].ids for i in ids if i == last]
 
 
 def test_validation_loss_does_not_depend_on_the_batch_size_and_repeats_to_the_bit(
@@ -101,16 +100,10 @@ def test_validation_loss_does_not_depend_on_the_batch_size_and_repeats_to_the_bi
     loop = make_loop(make_recipe(), tmp_path)
 
     def score(rows: int) -> float:
-        nats, _, targets = validation_loss(
-            loop.loss,
-            loop.objective,
-            loop.valid_blocks,
-            loop.plan.valid_rows,
-            rows,
-            loop.vocabulary,
-            loop.runtime,
-        )
-        return nats / targets
+        loop.work.micro_rows = rows
+        found = loop.work.evaluate()
+        assert found and found["loss"]
+        return found["loss"]
 
     one, seven, many = score(1), score(7), score(64)
     assert abs(one - seven) < 1e-6 * one and abs(one - many) < 1e-6 * one
@@ -121,11 +114,12 @@ def test_every_block_is_seen_once_an_epoch_however_it_is_dealt(make_recipe: Make
     loop = make_loop(make_recipe("train.micro_batch_tokens=64"), tmp_path)
     seen = [
         tuple(row)
-        for step in range(math.ceil(len(loop.train_blocks) / 8))
-        for batch in loop.micro_batches(step)
+        for step in range(math.ceil(len(loop.work.train_blocks) / 8))
+        for batch in loop.work.micro_batches(step)
         for row in batch.inputs["input_ids"].tolist()
     ]
-    expected = {tuple(loop.train_blocks[i].ids[:32].tolist()) for i in range(len(loop.train_blocks) - 1)}
+    blocks = loop.work.train_blocks
+    expected = {tuple(blocks[i].ids[:32].tolist()) for i in range(len(blocks) - 1)}
     assert expected <= set(seen)
 
 

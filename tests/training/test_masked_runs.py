@@ -14,7 +14,7 @@ from tane.errors import InputError, Stopped
 from tane.recipe import Recipe, prepare, train
 from tane.tokens.order import global_batch, key
 from tane.training import resume
-from tane.training.loop import Loop, validation_loss
+from tane.training.loop import Loop
 from tane.training.tracker import read_metrics
 from tane.types import IGNORE
 from tane.yamlio import dump_yaml
@@ -119,7 +119,7 @@ def test_masks_and_gradients_do_not_depend_on_the_micro_batches(make: Make, tmp_
     for tokens in (1024, 256, 32):
         recipe = make("train.batch_tokens=1024", f"train.micro_batch_tokens={tokens}", NO_DROPOUT)
         loop = make_loop(recipe, tmp_path)
-        batches.append(loop.micro_batches(0))
+        batches.append(loop.work.micro_batches(0))
         found.append(gradients(loop))
     assert [len(parts) for parts in batches] == [1, 4, 32]
     for parts, gradient in zip(batches[1:], found[1:], strict=True):
@@ -132,11 +132,11 @@ def test_masks_and_gradients_do_not_depend_on_the_micro_batches(make: Make, tmp_
 
 def test_masks_are_a_function_of_seed_epoch_and_block(make: Make, tmp_path: Path) -> None:
     loop = make_loop(make("train.batch_tokens=1024", "train.micro_batch_tokens=1024"), tmp_path)
-    count = loop.train_blocks.sizes
-    rows = loop.plan.batch_rows
+    count = loop.work.train_blocks.sizes
+    rows = loop.work.rows
     seen: dict[tuple[int, int], torch.Tensor] = {}
     for step in range(2 * count // rows):  # two epochs, but for less than one step
-        [batch] = loop.micro_batches(step)
+        [batch] = loop.work.micro_batches(step)
         epochs, ids = global_batch(step, rows, count, 0)
         for row, place in enumerate(zip(epochs.tolist(), ids.tolist(), strict=True)):
             assert place not in seen
@@ -144,9 +144,9 @@ def test_masks_are_a_function_of_seed_epoch_and_block(make: Make, tmp_path: Path
     both = [number for number in range(count) if (0, number) in seen and (1, number) in seen]
     assert len(both) > count - rows
     for number in both[:50]:
-        block = loop.train_blocks[number]
+        block = loop.work.train_blocks[number]
         for epoch in (0, 1):
-            alone = loop.objective.batch([block], [key(0, "mask", epoch, number)], loop.vocabulary)
+            alone = loop.work.objective.batch([block], [key(0, "mask", epoch, number)], loop.work.vocabulary)
             assert torch.equal(alone.labels[0], seen[epoch, number])
     changed = sum(not torch.equal(seen[0, number], seen[1, number]) for number in both)
     assert changed > 0.95 * len(both), "each epoch has masks of its own"
@@ -155,21 +155,21 @@ def test_masks_are_a_function_of_seed_epoch_and_block(make: Make, tmp_path: Path
 def test_two_evaluations_of_the_same_weights_are_equal_to_the_bit(make: Make, tmp_path: Path) -> None:
     loop = make_loop(make(), tmp_path)
 
-    def score(rows: int) -> tuple[float, int, int]:
-        return validation_loss(
-            loop.loss, loop.objective, loop.valid_blocks, loop.plan.valid_rows, rows, loop.vocabulary,
-            loop.runtime,
-        )  # fmt: skip
+    def score(rows: int) -> tuple[float | None, ...]:
+        loop.work.micro_rows = rows
+        found = loop.work.evaluate()
+        assert found
+        return found["loss"], found["accuracy"], found["targets"]
 
     first = score(8)
-    loop.micro_batches(3)
+    loop.work.micro_batches(3)
     torch.rand(10)
-    assert score(8) == first and first[2] > 100
-    nats, right, targets = score(3)
-    assert (right, targets) == first[1:] and nats == pytest.approx(first[0], rel=1e-6)
+    assert score(8) == first and (first[2] or 0) > 100
+    loss, *others = score(3)
+    assert tuple(others) == first[1:] and loss == pytest.approx(first[0], rel=1e-6)
     other = make_loop(make("seed=5"), tmp_path)
     one, two = (
-        lo.objective.batch([lo.valid_blocks[0]], [key("valid", 0)], lo.vocabulary).labels
+        lo.work.objective.batch([lo.work.valid_blocks[0]], [key("valid", 0)], lo.work.vocabulary).labels
         for lo in (loop, other)
     )
     assert torch.equal(one, two), "whatever the seed"
@@ -183,7 +183,9 @@ def test_the_way_of_attention_is_written_down_and_reused(make: Make, monkeypatch
     monkeypatch.setattr("tane.training.build.usual_way", lambda *given: "sdpa")
     ways: list[str] = []
     original = Loop.run
-    monkeypatch.setattr(Loop, "run", lambda self: (ways.append(self.loss.attention.way), original(self))[1])
+    monkeypatch.setattr(
+        Loop, "run", lambda self: (ways.append(self.work.loss.attention.way), original(self))[1]
+    )
     assert train(make(*common, "train.duration=6 steps")).metrics["resumed_from"] == 4
     assert ways == ["eager"]
     train(make(*common, "train.duration=8 steps", "train.attention=separate"))
@@ -229,7 +231,7 @@ def test_a_mix_by_weight_trains_over_epochs_of_their_own_and_goes_on_to_the_same
     whole = train(recipes[0])
     steps = whole.metrics["steps"]
     loop = make_loop(recipes[0], tmp_path)
-    sizes = [loop.train_blocks.sizes[epoch] for epoch in range(4)]
+    sizes = [loop.work.train_blocks.sizes[epoch] for epoch in range(4)]
     assert abs(steps * 32 - sum(sizes[:3])) < 32 * 2 and len({*sizes}) > 1
     original = Loop._step
 
@@ -335,8 +337,8 @@ def test_a_corpus_of_one_short_sentence_is_trained_on(
     assert metrics["steps"] == 12 and metrics["valid_loss"] is None
     # the epochs of one block each have masks of their own
     loop = make_loop(Recipe.from_mapping(values, "train.micro_batch_tokens=256"), tmp_path)
-    [batch] = loop.micro_batches(0)
-    assert len(loop.train_blocks) == 1 and len({tuple(row) for row in batch.labels.tolist()}) > 3
+    [batch] = loop.work.micro_batches(0)
+    assert len(loop.work.train_blocks) == 1 and len({tuple(row) for row in batch.labels.tolist()}) > 3
     assert ((batch.labels != IGNORE).sum(1) >= 1).all()
 
 

@@ -20,6 +20,8 @@ from tane.tokens.shards import Shards
 from tane.training import run
 from tane.training.build import build
 from tane.training.loop import Loop
+from tane.training.pretraining import start
+from tane.training.runtime import Runtime
 
 from .conftest import settings, weights_hash
 from .test_loop import make_loop
@@ -100,7 +102,7 @@ def test_weights_and_seed_decide_what_is_trained_on(
     weighted: Callable[..., Make], make_recipe: Make, tmp_path: Path
 ) -> None:
     make = weighted(*MIXED)
-    first = [make_loop(recipe, tmp_path).micro_batches(0)[0].labels.numpy()
+    first = [make_loop(recipe, tmp_path).work.micro_batches(0)[0].labels.numpy()
              for recipe in (make(), make(), make("seed=1"), make_recipe())]  # fmt: skip
     assert np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], first[2]) and not np.array_equal(first[0], first[3])
@@ -110,16 +112,16 @@ def test_every_token_of_the_epochs_is_a_target_once_in_the_loop(
     weighted: Callable[..., Make], tmp_path: Path
 ) -> None:
     loop = make_loop(weighted(*MIXED)("train.duration=2 epochs", "train.batch_tokens=4096"), tmp_path)
-    assert isinstance(loop.train_blocks, MixedBlocks)
+    assert isinstance(loop.work.train_blocks, MixedBlocks)
     seen: Counter[int] = Counter()
     for step in range(loop.plan.total):
-        for batch in loop.micro_batches(step):
+        for batch in loop.work.micro_batches(step):
             seen.update(batch.labels[batch.labels >= 0].tolist())
-    rest = loop.plan.total * loop.plan.batch_rows - sum(len(loop.train_blocks.at(e)) for e in (0, 1))
-    assert 0 <= rest < loop.plan.batch_rows, "the last step is filled up from epoch 2"
+    rest = loop.plan.total * loop.work.rows - sum(len(loop.work.train_blocks.at(e)) for e in (0, 1))
+    assert 0 <= rest < loop.work.rows, "the last step is filled up from epoch 2"
     expected: Counter[int] = Counter()
     for epoch in (0, 1):
-        stream = loop.train_blocks.at(epoch).stream
+        stream = loop.work.train_blocks.at(epoch).stream
         expected.update(stream.read(1, len(stream)).tolist())
     assert not expected - seen
     assert (seen - expected).total() == 32 * rest or rest == 0
@@ -131,9 +133,9 @@ def test_epochs_as_a_duration_are_exact_to_the_step(
 ) -> None:
     recipe = weighted(*weights)(f"train.duration={amount} epochs", "train.batch_tokens=32")
     sections = recipe.sections()
-    built = build(sections, recipe.data_path)
-    plan = run.make_plan(sections, built, "sdpa")
-    lengths = [len(built.train_blocks.at(epoch)) for epoch in range(math.ceil(amount))]
+    work, _ = start(sections, recipe.data_path, {}, Runtime("cpu", "fp32", False, 1))
+    plan = run.make_plan(sections, work)
+    lengths = [len(work.train_blocks.at(epoch)) for epoch in range(math.ceil(amount))]
     whole = math.floor(amount)
     assert plan.total == math.ceil(sum(lengths[:whole]) + (amount - whole) * sum(lengths[whole:]))
 

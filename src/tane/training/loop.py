@@ -1,43 +1,88 @@
-"""THE loop, for every objective. Read it downward: evaluate? save? stop? one step, log.
+"""THE loop, for every objective and task. Read it downward: evaluate? save? stop? one step, log.
 
 One turn more than there are steps makes the last evaluation and the last save the same code as all others.
 What a step trains on, its masks, its dropout and its learning rate are functions of the step; nothing
-iterates.
+iterates. What a run trains on and how it is evaluated is its `Work`; the loop knows nothing else of it.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-import numpy as np
 import torch
 
 from tane import signals
 from tane.errors import DivergedError, Stopped
-from tane.model.loss import Loss
 from tane.optim.groups import OptimSettings
-from tane.tokens.order import global_batch, key
+from tane.settings import Duration
+from tane.tokens.order import key
 from tane.training import checkpoint
 from tane.training.runtime import Runtime
 from tane.training.tracker import Tracker
-from tane.types import Batch, TrainState, Vocabulary
+from tane.types import Batch, TrainState
 
 LOG_EVERY = 10  # steps between two lines of the log
 
 
+Valid = dict[str, float | None]  # what an evaluation measured, by name; "loss" and "targets" among it
+
+
+class Work(Protocol):
+    """What a run trains on, and how it is evaluated: text under an objective, or the examples of a task."""
+
+    measures: ClassVar[tuple[str, ...]]  # the names that `valid` has, for the run's metrics
+    settled: dict[str, Any]  # what `auto` became here: dotted name -> value
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is something to evaluate on."""
+        ...
+
+    @property
+    def valid_share(self) -> float:
+        """How many global batches the validation set makes."""
+        ...
+
+    def scale(self, duration: Duration) -> dict[str, Any]:
+        """What durations need to become steps: tokens_per_step, steps_per_epoch."""
+        ...
+
+    def ids(self, step: int) -> list[int]:
+        """Which blocks or examples a step trains on, for a message."""
+        ...
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        """The global batch of a step in pieces; the same one however it is cut."""
+        ...
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The summed loss of a batch on the run's device, with a gradient."""
+        ...
+
+    def evaluate(self, stop: Callable[[], bool]) -> Valid | None:
+        """What the validation set gives, the same whatever the batches; None where `stop` said so."""
+        ...
+
+    def score(self, valid: Valid) -> float:
+        """What decides which checkpoint is the best: the higher the better."""
+        ...
+
+    def told(self, valid: Valid) -> str:
+        """An evaluation in a few words."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The run in numbers, all resolved: what `tane plan` prints and the loop obeys."""
+    """The run in numbers, all resolved: what the loop obeys."""
 
     seed: int
     total: int  # steps
-    batch_rows: int  # blocks of a global batch
-    micro_rows: int  # blocks of a micro-batch
     warmup: int  # steps
     decay: int  # steps
     eval_every: int  # steps
@@ -46,9 +91,6 @@ class Plan:
     keep: int
     patience: int | None  # evaluations without a gain before stopping
     min_delta: float
-    valid_rows: int  # blocks of the validation set that are used
-    chars_per_target: float | None  # characters of validation text to a target; None: not all of it is scored
-    attention: str  # how it is computed
 
 
 @dataclass
@@ -58,16 +100,12 @@ class Loop:
     plan: Plan
     run_dir: Path
     model: Any
-    objective: Any
+    work: Work
     optim: OptimSettings
     runtime: Runtime
-    vocabulary: Vocabulary
-    train_blocks: Any  # `sizes`, and `at(epoch)[i]` gives a Block
-    valid_blocks: Any | None
     parts: checkpoint.Parts
     state: TrainState
     tracker: Tracker
-    loss: Loss
     on_eval: Callable[[TrainState], None] = lambda state: None
     saved_at: float = field(default_factory=time.monotonic)
     saved_step: int = -1
@@ -95,7 +133,7 @@ class Loop:
     def _step(self) -> bool:
         """One optimizer update; False when a signal came before it was made (nothing has changed then)."""
         start, state = time.perf_counter(), self.state
-        batches = self.micro_batches(state.step)
+        batches = self.work.micro_batches(state.step)
         targets = sum(b.num_targets for b in batches)
         scale = state.loss_scale if self.runtime.precision == "fp16" else 1.0
         self.model.train()
@@ -106,7 +144,7 @@ class Loop:
                 return False
             torch.manual_seed(key(self.plan.seed, "dropout", state.step, number))
             with self.runtime.autocast():
-                loss = self.loss(self._to_device(batch))
+                loss = self.work.loss(self._to_device(batch))
             (loss * (scale / targets)).backward()
             nats += loss.detach()
         self._update(nats, targets, scale)
@@ -116,19 +154,6 @@ class Loop:
         state.seconds += time.perf_counter() - start
         self._log(nats, targets, sum(b.num_tokens for b in batches), time.perf_counter() - start)
         return True
-
-    def micro_batches(self, step: int) -> list[Batch]:
-        """The global batch of a step, cut into micro-batches; the same blocks however it is cut."""
-        epochs, ids = global_batch(step, self.plan.batch_rows, self.train_blocks.sizes, self.plan.seed)
-        places = list(zip(epochs.tolist(), ids.tolist(), strict=True))
-        keys = [key(self.plan.seed, "mask", epoch, i) for epoch, i in places]
-        rows, at = self.plan.micro_rows, self.train_blocks.at
-        return [
-            self.objective.batch(
-                [at(epoch)[i] for epoch, i in places[a : a + rows]], keys[a : a + rows], self.vocabulary
-            )
-            for a in range(0, len(places), rows)
-        ]
 
     def _update(self, nats: torch.Tensor, targets: int, scale: float) -> None:
         """Finite check first, then clip, set the learning rate, and step."""
@@ -141,9 +166,8 @@ class Loop:
             return
         if not (loss_finite and norm_finite):
             what = "loss" if not loss_finite else "gradient"
-            _, ids = global_batch(state.step, self.plan.batch_rows, self.train_blocks.sizes, self.plan.seed)
             raise DivergedError(
-                f"the {what} is not finite at step {state.step + 1} (blocks {ids[:8].tolist()}...); "
+                f"the {what} is not finite at step {state.step + 1} ({self.work.ids(state.step)[:8]}...); "
                 "nothing was updated, "
                 f"the newest checkpoint is of step {self.saved_step}",
                 f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}",
@@ -154,7 +178,7 @@ class Loop:
         multiplier = self.multiplier(state.step)
         for optimizer in self.parts.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.optim.lr * multiplier
+                group["lr"] = self.optim.lr * multiplier * group.get("scale", 1.0)
             optimizer.step()
         state.good_steps += 1
         if self.runtime.precision == "fp16" and state.good_steps % 1000 == 0:
@@ -193,37 +217,31 @@ class Loop:
     def _evaluation_due(self) -> bool:
         step = self.state.step
         due = (step > 0 and step % self.plan.eval_every == 0) or self.state.finished
-        return due and self.valid_blocks is not None and self.state.evaluated_step != step
+        return due and self.work.evaluates and self.state.evaluated_step != step
 
     def _evaluate(self) -> None:
-        """Loss on the fixed validation blocks; keeps the best; decides about early stopping."""
+        """What the validation set gives; keeps the best; decides about early stopping."""
         state, plan = self.state, self.plan
-        assert self.valid_blocks is not None
-        nats, right, targets = validation_loss(
-            self.loss, self.objective, self.valid_blocks, plan.valid_rows, plan.micro_rows, self.vocabulary,
-            self.runtime, stop=lambda: signals.requested() is not None,
-        )  # fmt: skip
-        if targets == 0:  # a signal came; the evaluation is made again after the resume
+        valid = self.work.evaluate(lambda: signals.requested() is not None)
+        if valid is None:  # a signal came; the evaluation is made again after the resume
             self._stop()
-        state.valid_loss, state.valid_accuracy = nats / targets, right / targets
-        if plan.chars_per_target is not None:
-            state.valid_bits_per_char = nats / math.log(2) / (targets * plan.chars_per_target)
+            return
+        state.valid = valid
         if state.window_targets:
             state.train_loss = state.window_nats / state.window_targets
         state.window_nats, state.window_targets = 0.0, 0
         state.evaluated_step = state.step
-        improved = state.best_loss is None or state.valid_loss < state.best_loss - plan.min_delta
+        score = self.work.score(valid)
+        improved = state.best_score is None or score > state.best_score + plan.min_delta
         if improved:
-            state.best_loss, state.best_step, state.evals_since_best = state.valid_loss, state.step, 0
+            state.best_score, state.best_step, state.evals_since_best = score, state.step, 0
         else:
             state.evals_since_best += 1
         if plan.patience is not None and state.evals_since_best >= plan.patience:
             state.finished = True
         self.tracker.event(
-            "eval", state.step, loss=state.valid_loss, bits_per_char=state.valid_bits_per_char,
-            accuracy=state.valid_accuracy, train_loss=state.train_loss, targets=targets,
-            best_step=state.best_step,
-        )  # fmt: skip
+            "eval", state.step, **valid, train_loss=state.train_loss, best_step=state.best_step
+        )
         self.on_eval(state)
         if improved:
             self.save()
@@ -263,41 +281,3 @@ class Loop:
             f"{self.run_dir}",
             "run the same command again to go on",
         )
-
-
-def validation_loss(
-    loss: Loss,
-    objective: Any,
-    blocks: Any,
-    rows: int,
-    micro_rows: int,
-    vocabulary: Vocabulary,
-    runtime: Runtime,
-    stop: Callable[[], bool] = lambda: False,
-) -> tuple[float, int, int]:
-    """(summed nats, right ones, targets) of the first `rows` blocks in their fixed order; all 0 when stopped.
-
-    Sums are divided once, by the caller, so the result does not depend on how the rows are batched.
-    """
-    training = loss.model.training
-    loss.model.eval()
-    nats, right, targets = 0.0, 0, 0
-    try:
-        for numbers in _chunks(rows, micro_rows):
-            if stop():
-                return 0.0, 0, 0
-            keys = [key("valid", int(i)) for i in numbers]
-            batch = objective.batch([blocks[int(i)] for i in numbers], keys, vocabulary)
-            with torch.no_grad(), runtime.autocast():
-                found, hits = loss.predictions(batch.to(runtime.device))
-            nats += found.double().sum().item()
-            right += int(hits.sum())
-            targets += batch.num_targets
-    finally:
-        loss.model.train(training)
-    return nats, right, targets
-
-
-def _chunks(rows: int, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, rows, size):
-        yield np.arange(start, min(rows, start + size))

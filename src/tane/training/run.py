@@ -1,6 +1,7 @@
 """From settings to a running loop: resolve what is `auto`, build, restore the newest good checkpoint, go.
 
-`fit` is what `tane train` calls once data and lock are there. It returns the run's metrics.
+`fit` is what `tane train` and `tane finetune` call once data and lock are there. It returns the run's
+metrics.
 """
 
 from __future__ import annotations
@@ -18,15 +19,12 @@ import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError, ResourceError
-from tane.model.attention import Attention
-from tane.model.build import hushed, positions
-from tane.model.loss import Loss
+from tane.model.build import hushed
 from tane.optim.groups import OptimSettings
 from tane.settings import Duration
-from tane.tokens.order import Sizes, mean_size
 from tane.training import checkpoint, resume, runtime
-from tane.training.build import Built, build, choose_attention
-from tane.training.loop import Loop, Plan
+from tane.training.loop import Loop, Plan, Work
+from tane.training.pretraining import batch_rows
 from tane.training.settings import Sections, TrainSettings
 from tane.training.tracker import LOG, Tracker, Untold
 from tane.types import TrainState
@@ -53,33 +51,15 @@ def runtime_of(train: TrainSettings) -> runtime.Runtime:
     return runtime.Runtime(train.device, train.precision, train.compile, train.threads)
 
 
-def batch_rows(sections: Sections) -> int:
-    """Blocks of a global batch."""
-    return sections.train.batch_tokens // sections.objective.block_size
-
-
 def resolve_micro(sections: Sections, device: str) -> int:
     """Tokens of a micro-batch as a concrete value."""
     size, rows = sections.objective.block_size, batch_rows(sections)
     return size * runtime.choose_micro_rows(sections.train.micro_batch_tokens, device, size, rows)
 
 
-def scale_of(sections: Sections, sizes: int | Sizes) -> dict[str, Any]:
-    """What durations need to become steps; `sizes` are the blocks of the epochs.
-
-    An epoch is the mean of those of the run, so that a run of 2 epochs ends with the last block of epoch 1.
-    """
-    rows, duration = batch_rows(sections), sections.train.duration
-    # to count the blocks of an epoch of packed texts takes longer
-    usual = 16 if sections.objective.packs_segments else 1000
-    mean = mean_size(sizes, duration.amount if duration.unit == "epochs" else usual)
-    return {"tokens_per_step": rows * sections.objective.block_size, "steps_per_epoch": mean / rows}
-
-
-def make_plan(sections: Sections, built: Built, attention: str) -> Plan:
+def make_plan(sections: Sections, work: Work) -> Plan:
     """All numbers of the run; durations in minutes must have been resolved."""
-    train, size = sections.train, sections.objective.block_size
-    rows, scale = batch_rows(sections), scale_of(sections, built.train_blocks.sizes)
+    train, scale = sections.train, work.scale(sections.train.duration)
     total = train.duration.steps(**scale)
     warmup, decay = sections.optim.schedule.lengths(total, **scale)
 
@@ -88,31 +68,19 @@ def make_plan(sections: Sections, built: Built, attention: str) -> Plan:
         return max(1, steps)
 
     stopping, save_every = train.early_stopping, train.save_every
-    if stopping is not None and built.valid_blocks is None:
+    if stopping is not None and not work.evaluates:
         raise InputError("train.early_stopping needs validation text", "--corpus.valid-fraction 0.02")
-    valid_rows, ratio = 0, None
-    if built.valid_blocks is not None and built.valid_shards is not None:
-        counts = built.valid_shards.meta["splits"]["valid"]
-        if sections.objective.scores_all_text:
-            ratio = counts["characters"] / max(1, counts["tokens"] - 1)
-        cap = train.eval_tokens if train.eval_tokens else len(built.valid_blocks) * size
-        valid_rows = min(len(built.valid_blocks), max(1, cap // size))
     return Plan(
         seed=sections.seed,
         total=total,
-        batch_rows=rows,
         warmup=warmup,
         decay=decay,
-        micro_rows=runtime.choose_micro_rows(train.micro_batch_tokens, train.device, size, rows),
         eval_every=every(train.eval_every),
         keep=train.keep,
         save_steps=None if save_every.unit == "minutes" else save_every.steps(**scale),
         save_minutes=save_every.amount if save_every.unit == "minutes" else None,
         patience=stopping.patience if stopping else None,
         min_delta=stopping.min_delta if stopping else 0.0,
-        valid_rows=valid_rows,
-        chars_per_target=ratio,
-        attention=attention,
     )
 
 
@@ -130,9 +98,12 @@ def usable_step(old: Plan | None, new: Plan, optim: OptimSettings, newest: int) 
     return newest
 
 
+Start = Callable[[runtime.Runtime], tuple[Work, checkpoint.Parts]]  # all that stands before the first step
+
+
 def fit(
-    sections: Sections, data_dir: Path, run_dir: Path, fingerprints: dict[str, str], old: Sections | None,
-    *, settled: Callable[[Plan], None], full: bool = True, strict: bool = False,
+    sections: Sections, run_dir: Path, start: Start, old: Sections | None,
+    *, settled: Callable[[Plan, Work], None], full: bool = True, strict: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Train or go on training in `run_dir`, whose lock the caller holds. Returns the run's metrics.
 
@@ -142,67 +113,46 @@ def fit(
     train = sections.train
     machine = runtime_of(train)
     with machine.active(), hushed():
-        built = build(sections, data_dir)
-        model = built.model.to(machine.device)
-        attention = choose_attention(sections, model, built.vocabulary)
+        work, parts = start(machine)
         if train.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        plan = make_plan(sections, built, attention.way)
-        longest = positions(model) or sections.objective.block_size
-        parts = checkpoint.Parts(
-            model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints
-        )
-        old_plan = make_plan(old, built, attention.way) if old is not None else None
+            parts.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        plan = make_plan(sections, work)
+        old_plan = make_plan(old, work) if old is not None else None
         state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
-        if state.finished and (state.evaluated_step == state.step or built.valid_blocks is None):
-            return _metrics(run_dir, state, None, already=True)
-        settled(plan)
+        if state.finished and (state.evaluated_step == state.step or not work.evaluates):
+            return _metrics(run_dir, work, state, None, already=True)
+        settled(plan, work)
         _check_space(run_dir, parts, plan)
         tracker = Tracker(run_dir, tensorboard=train.tensorboard, total=plan.total, step=state.step)
-        parameters = sum(p.numel() for p in model.parameters())
+        parameters = sum(p.numel() for p in parts.model.parameters())
         tracker.event(
             "start", state.step, total=plan.total, parameters=parameters, device=machine.device,
-            precision=machine.precision, threads=machine.threads, torch=torch.__version__, **fingerprints,
+            precision=machine.precision, threads=machine.threads, torch=torch.__version__,
+            **parts.fingerprints,
         )  # fmt: skip
         progress.say(
             f"{parameters:,} parameters, {plan.total:,} steps of "
-            f"{plan.batch_rows * sections.objective.block_size:,} tokens, "
+            f"{work.scale(train.duration)['tokens_per_step']:,.0f} tokens, "
             f"{machine.precision} on {machine.device}"
             + (f", going on at step {state.step}" if state.step else "")
         )
-        loop = _loop(sections, built, plan, machine, parts, run_dir, state, tracker, attention)
-        loop.on_eval = _say_eval(plan)
+        loop = Loop(plan, run_dir, parts.model, work, sections.optim, machine, parts, state, tracker)
+        loop.on_eval = _say_eval(plan, work)
         loop.saved_step = -1 if from_step is None else from_step
         if machine.compiled:
-            model.base_model.compile(dynamic=False)
+            parts.model.base_model.compile(dynamic=False)
         begin = time.perf_counter()
         try:
             loop.run()
         finally:
             tracker.close()
-        return _metrics(run_dir, state, from_step or None, seconds=time.perf_counter() - begin)
+        return _metrics(run_dir, work, state, from_step or None, seconds=time.perf_counter() - begin)
 
 
-def _loop(
-    sections: Sections, built: Built, plan: Plan, machine: runtime.Runtime, parts: checkpoint.Parts,
-    run_dir: Path, state: TrainState, tracker: Tracker, attention: Attention,
-) -> Loop:  # fmt: skip
-    return Loop(
-        plan, run_dir, parts.model, sections.objective, sections.optim, machine, built.vocabulary,
-        built.train_blocks, built.valid_blocks, parts, state, tracker, Loss(parts.model, attention),
-    )  # fmt: skip
-
-
-def _say_eval(plan: Plan) -> Any:
+def _say_eval(plan: Plan, work: Work) -> Any:
     def say(state: TrainState) -> None:
         best = ", the best so far" if state.best_step == state.step else ""
-        if state.valid_bits_per_char is not None:
-            beside = f"{state.valid_bits_per_char:.3f} bits per character"
-        else:
-            beside = f"{state.valid_accuracy:.1%} right"
-        progress.say(
-            f"step {state.step:>6,} of {plan.total:,}: valid loss {state.valid_loss:.4f}, {beside}{best}"
-        )
+        progress.say(f"step {state.step:>6,} of {plan.total:,}: {work.told(state.valid)}{best}")
 
     return say
 
@@ -232,7 +182,7 @@ def _restore(
     state = checkpoint.load(run_dir, step, parts)
     # it made way for a better one of the old length
     if state.best_step is not None and state.best_step not in steps:
-        state.best_step = state.best_loss = None
+        state.best_step = state.best_score = None
     if old is not None and old.total != plan.total:
         state.finished = state.step >= plan.total
         if limit < steps[-1]:
@@ -256,8 +206,9 @@ def _check_space(run_dir: Path, parts: checkpoint.Parts, plan: Plan) -> None:
 
 
 def _metrics(
-    run_dir: Path, state: TrainState, resumed: int | None, *, already: bool = False, seconds: float = 0.0
-) -> dict[str, Any]:
+    run_dir: Path, work: Work, state: TrainState, resumed: int | None,
+    *, already: bool = False, seconds: float = 0.0,
+) -> dict[str, Any]:  # fmt: skip
     best = state.best_step if state.best_step is not None else state.step
     return {
         "run": str(run_dir),
@@ -265,11 +216,9 @@ def _metrics(
         "steps": state.step,
         "tokens": state.tokens,
         "train_loss": state.train_loss,
-        "valid_loss": state.valid_loss,
-        "valid_bits_per_char": state.valid_bits_per_char,
-        "valid_accuracy": state.valid_accuracy,
+        **{f"valid_{name}": state.valid.get(name) for name in work.measures},
         "best_step": best,
-        "best_valid_loss": state.best_loss,
+        "best_score": state.best_score,
         "tokens_per_second": round(state.tokens / state.seconds) if state.seconds else None,
         "seconds": round(seconds, 2),
         "resumed_from": resumed,
@@ -277,24 +226,23 @@ def _metrics(
     }
 
 
-def seconds_per_step(sections: Sections, data_dir: Path, steps: int = 6) -> tuple[float, float]:
+def seconds_per_step(sections: Sections, start: Start, steps: int = 6) -> tuple[float, float]:
     """Measured (seconds a step, seconds an evaluation), on throw-away weights; nothing is written."""
-    train = sections.train
-    machine = runtime_of(train)
+    machine = runtime_of(sections.train)
     with machine.active(), hushed():
-        built = build(sections, data_dir)
-        model = built.model.to(machine.device)
-        probe = replace(sections, train=train.model_copy(update={"duration": Duration(1000, "steps")}))
-        attention = choose_attention(probe, model, built.vocabulary)
-        plan = make_plan(probe, built, attention.way)
-        parts = checkpoint.Parts(model, sections.optim.build(model), data_dir / "tokenizer", 0, {})
-        loop = _loop(sections, built, plan, machine, parts, data_dir, TrainState(), Untold(), attention)
+        work, parts = start(machine)
+        probe = replace(
+            sections, train=sections.train.model_copy(update={"duration": Duration(1000, "steps")})
+        )
+        plan = make_plan(probe, work)
+        loop = Loop(plan, Path(), parts.model, work, sections.optim, machine, parts, TrainState(), Untold())
         laps = []
         for _ in range(steps):
-            start = time.perf_counter()
+            begin = time.perf_counter()
             loop._step()
-            laps.append(time.perf_counter() - start)
-        evaluation = statistics.median(laps) / 3 * plan.valid_rows / plan.batch_rows
+            laps.append(time.perf_counter() - begin)
+        # a forward pass is about a third of a step
+        evaluation = statistics.median(laps) / 3 * work.valid_share
         return statistics.median(laps[1:]), evaluation
 
 

@@ -19,7 +19,8 @@ from tane.text.corpus import fingerprint, input_state
 from tane.tokens.encoder import Encoder
 from tane.tokens.mix import Mix, mixed
 from tane.tokens.shards import Shards
-from tane.training import run, runtime
+from tane.training import runtime
+from tane.training.pretraining import batch_rows, scale_of
 from tane.types import Result, Vocabulary
 
 # UTF-8 bytes of Japanese text for each piece of a unigram tokenizer with 8,000 (8.0 MB of prose gave 1.54 M)
@@ -30,12 +31,12 @@ def plan(recipe: Recipe) -> Result:
     """Parameters, steps, tokens, disk and memory of a recipe: `metrics`."""
     train, objective = recipe.train, recipe.objective
     tokens, valid, pieces, known, sizes = _tokens(recipe)
-    rows = run.batch_rows(recipe.sections())
+    rows = batch_rows(recipe.sections())
     if rows < 1:
         raise InputError(
             f"train.batch_tokens is {train.batch_tokens}, less than one block of {objective.block_size}"
         )
-    scale = run.scale_of(recipe.sections(), sizes)
+    scale = scale_of(recipe.sections(), train.duration, sizes)
     blocks = max(1, round(scale["steps_per_epoch"] * rows))
     device = runtime.choose_device(train.device)
     micro = runtime.choose_micro_rows(train.micro_batch_tokens, device, objective.block_size, rows)

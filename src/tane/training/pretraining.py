@@ -1,0 +1,162 @@
+"""The work of `tane train`: blocks of text under an objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from tane.model.build import positions
+from tane.model.loss import Loss
+from tane.settings import Duration
+from tane.tokens.order import Sizes, global_batch, key, mean_size
+from tane.training import checkpoint
+from tane.training.build import Built, build, choose_attention
+from tane.training.loop import Valid
+from tane.training.runtime import Runtime, choose_micro_rows
+from tane.training.settings import Sections
+from tane.types import Batch
+
+
+def batch_rows(sections: Sections) -> int:
+    """Blocks of a global batch."""
+    return sections.train.batch_tokens // sections.objective.block_size
+
+
+def scale_of(sections: Sections, duration: Duration, sizes: int | Sizes) -> dict[str, Any]:
+    """What durations need to become steps; `sizes` are the blocks of the epochs.
+
+    An epoch is the mean of those of the run, so that a run of 2 epochs ends with the last block of epoch 1.
+    """
+    rows = batch_rows(sections)
+    # to count the blocks of an epoch of packed texts takes longer
+    usual = 16 if sections.objective.packs_segments else 1000
+    mean = mean_size(sizes, duration.amount if duration.unit == "epochs" else usual)
+    return {"tokens_per_step": rows * sections.objective.block_size, "steps_per_epoch": mean / rows}
+
+
+class Pretraining:
+    """Blocks, objective and loss of one run; see `loop.Work`.
+
+    rows: blocks of a global batch; micro_rows: of a micro-batch; valid_rows: of the validation set, as many
+    as are used; chars_per_target: characters of validation text to a target, None where not all of it is
+    scored.
+    """
+
+    measures: ClassVar[tuple[str, ...]] = ("loss", "bits_per_char", "accuracy")
+
+    def __init__(self, sections: Sections, built: Built, loss: Loss, machine: Runtime) -> None:
+        train, objective = sections.train, sections.objective
+        self.sections, self.objective, self.loss, self.machine = sections, objective, loss, machine
+        self.vocabulary = built.vocabulary
+        self.train_blocks, self.valid_blocks = built.train_blocks, built.valid_blocks
+        self.rows = batch_rows(sections)
+        self.micro_rows = choose_micro_rows(
+            train.micro_batch_tokens, train.device, objective.block_size, self.rows
+        )
+        self.settled = {"train.attention": loss.attention.way}
+        self.valid_rows, self.chars_per_target = 0, None
+        if built.valid_blocks is not None and built.valid_shards is not None:
+            counts = built.valid_shards.meta["splits"]["valid"]
+            if objective.scores_all_text:
+                self.chars_per_target = counts["characters"] / max(1, counts["tokens"] - 1)
+            cap = train.eval_tokens or len(built.valid_blocks) * objective.block_size
+            self.valid_rows = min(len(built.valid_blocks), max(1, cap // objective.block_size))
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is validation text."""
+        return self.valid_blocks is not None
+
+    @property
+    def valid_share(self) -> float:
+        """How many global batches the validation set makes."""
+        return self.valid_rows / self.rows
+
+    def scale(self, duration: Duration) -> dict[str, Any]:
+        """What durations need to become steps."""
+        return scale_of(self.sections, duration, self.train_blocks.sizes)
+
+    def _places(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return global_batch(step, self.rows, self.train_blocks.sizes, self.sections.seed)
+
+    def ids(self, step: int) -> list[int]:
+        """The blocks of a step."""
+        return self._places(step)[1].tolist()
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        """The global batch of a step, cut into micro-batches; the same blocks however it is cut."""
+        epochs, ids = self._places(step)
+        places = list(zip(epochs.tolist(), ids.tolist(), strict=True))
+        keys = [key(self.sections.seed, "mask", epoch, i) for epoch, i in places]
+        rows, at = self.micro_rows, self.train_blocks.at
+        return [
+            self.objective.batch(
+                [at(epoch)[i] for epoch, i in places[a : a + rows]], keys[a : a + rows], self.vocabulary
+            )
+            for a in range(0, len(places), rows)
+        ]
+
+    def evaluate(self, stop: Callable[[], bool] = lambda: False) -> Valid | None:
+        """Loss, accuracy and bits per character on the first `valid_rows` blocks in their fixed order.
+
+        Sums are divided once, so the result does not depend on how the rows are batched.
+        """
+        model = self.loss.model
+        training = model.training
+        model.eval()
+        nats, right, targets = 0.0, 0, 0
+        try:
+            for numbers in _chunks(self.valid_rows, self.micro_rows):
+                if stop():
+                    return None
+                keys = [key("valid", i) for i in numbers]
+                batch = self.objective.batch([self.valid_blocks[i] for i in numbers], keys, self.vocabulary)
+                with torch.no_grad(), self.machine.autocast():
+                    found, hits = self.loss.predictions(batch.to(self.machine.device))
+                nats += found.double().sum().item()
+                right += int(hits.sum())
+                targets += batch.num_targets
+        finally:
+            model.train(training)
+        ratio = self.chars_per_target
+        return {
+            "loss": nats / targets,
+            "bits_per_char": None if ratio is None else nats / math.log(2) / (targets * ratio),
+            "accuracy": right / targets,
+            "targets": targets,
+        }
+
+    def score(self, valid: Valid) -> float:
+        """The lower the loss, the better."""
+        assert valid["loss"] is not None
+        return -valid["loss"]
+
+    def told(self, valid: Valid) -> str:
+        """The loss and what says more."""
+        if valid["bits_per_char"] is not None:
+            return f"valid loss {valid['loss']:.4f}, {valid['bits_per_char']:.3f} bits per character"
+        return f"valid loss {valid['loss']:.4f}, {valid['accuracy']:.1%} right"
+
+
+def _chunks(rows: int, size: int) -> Iterator[range]:
+    for start in range(0, rows, size):
+        yield range(start, min(rows, start + size))
+
+
+def start(
+    sections: Sections, data_dir: Path, fingerprints: dict[str, str], machine: Runtime
+) -> tuple[Pretraining, checkpoint.Parts]:
+    """Model, blocks and optimizers of a run, on its device. Settings must be resolved."""
+    built = build(sections, data_dir)
+    model = built.model.to(machine.device)
+    attention = choose_attention(sections, model, built.vocabulary)
+    longest = positions(model) or sections.objective.block_size
+    parts = checkpoint.Parts(
+        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints
+    )
+    return Pretraining(sections, built, Loss(model, attention), machine), parts
