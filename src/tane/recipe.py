@@ -14,7 +14,7 @@ import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +37,11 @@ from tane.settings import (
     part_of,
     type_name,
 )
+from tane.tasks.settings import DEFAULTS, TaskSettings
 from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
-from tane.training import pretraining, resume, run
+from tane.training import finetuning, pretraining, resume, run
 from tane.training.loop import Plan, Work
 from tane.training.settings import Sections, TrainSettings
 from tane.types import Result
@@ -49,9 +50,11 @@ from tane.yamlio import parse_yaml, read_yaml
 if TYPE_CHECKING:
     Objective = Any
     Optim = OptimSettings
+    Task = TaskSettings | None
 else:
     Objective = part("objectives", "causal")
     Optim = part("optim", "muon")
+    Task = part("tasks", "classification", key="kind", optional=True)
 
 
 class Recipe(Settings):
@@ -71,6 +74,7 @@ class Recipe(Settings):
         {"name": "causal"}, "what the model learns to predict", validate_default=True
     )
     optim: Optim = option({"name": "muon"}, "how weights are updated", validate_default=True)
+    task: Task = option(None, "what is learnt from labelled examples, for tane finetune")
     train: TrainSettings = option(TrainSettings(), "how long, how large, on what")
 
     @classmethod
@@ -95,12 +99,14 @@ class Recipe(Settings):
         for name, info in cls.model_fields.items():
             marker = part_of(info.metadata)
             before = values.get(name) if marker else None
-            if isinstance(before, dict) and f"{name}.name" in given:
+            if marker and isinstance(before, dict) and f"{name}.{marker.key}" in given:
                 switched[name] = dict(before)
         for dotted, value in given.items():
             override(values, dotted, _value(value, f"--{dotted}"))
         for name, before in switched.items():
             _switch(values, name, before, given)
+        if values.get("task") not in (None, "none"):
+            values = _with_defaults(values)
         return build(cls, values, where)
 
     @property
@@ -123,6 +129,11 @@ class Recipe(Settings):
         """Dotted name -> "match" or "free": which settings a run may change when it goes on."""
         return {name: info.json_schema_extra[RESUME] for name, info in leaves(type(self), value=self)}
 
+    def must_match(self) -> resume.Flat:
+        """The settings that must be the same when a run goes on."""
+        rules = self.rules()
+        return {name: value for name, value in self.flat().items() if rules[name] == "match"}
+
     def sections(self) -> Sections:
         """The parts that training takes."""
         return Sections(self.seed, self.model, self.objective, self.optim, self.train)
@@ -141,17 +152,34 @@ def _value(raw: str, where: str) -> Any:
     return raw if isinstance(value, dict) and not raw.startswith("{") else value
 
 
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with a task: what it does not name is as fine-tuning wants it."""
+    for section, usual in DEFAULTS.items():
+        given = values.get(section)
+        given = {"name": given} if isinstance(given, str) else given or {}
+        if not isinstance(given, dict):
+            continue  # the error comes when it is validated
+        merged = {**usual, **given}
+        if merged.get("name") != usual.get("name"):  # another optimizer: only what all of them have
+            merged = {"schedule": usual["schedule"], **given}
+        schedule = given.get("schedule")
+        if section == "optim" and isinstance(schedule, dict):
+            merged["schedule"] = {**usual["schedule"], **schedule}
+        values[section] = merged
+    return values
+
+
 def _switch(values: dict[str, Any], name: str, before: dict[str, Any], given: dict[str, str]) -> None:
     """When a flag chooses another variant, drop the keys of the old one that the new one does not have."""
     from tane import registry
 
     marker = part_of(Recipe.model_fields[name].metadata)
     assert marker is not None
-    chosen = registry.find(marker.text, values[name]["name"])
+    chosen = registry.find(marker.text, values[name][marker.key])
     for key in before:
         if key not in chosen.model_fields and f"{name}.{key}" not in given:
             del values[name][key]
-            progress.say(f"{name}.{key} of the recipe does not apply to {values[name]['name']}: left out")
+            progress.say(f"{name}.{key} of the recipe does not apply to {values[name][marker.key]}: left out")
 
 
 def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -240,7 +268,56 @@ def train(
     fresh: delete the old run first. rebuild: make the data anew. verify: "full" hashes shards and checkpoint,
     "fast" compares sizes only. strict: a damaged checkpoint is an error, not a reason to fall back.
     """
-    run_dir, full = recipe.run_path, verify == "full"
+    if recipe.task is not None:
+        raise InputError("this recipe has a task", "type: tane finetune RECIPE")
+
+    def ready(recipe: Recipe, full: bool) -> Ready:
+        data = prepare(recipe, rebuild=rebuild, full=full)
+        recipe = _resolve(
+            recipe, lambda r: functools.partial(pretraining.start, r.sections(), r.data_path, {})
+        )
+        fingerprints = {"data": data.fingerprint, "settings": files.digest(recipe.must_match())}
+        return recipe, functools.partial(pretraining.start, recipe.sections(), recipe.data_path, fingerprints)
+
+    return _run(recipe, ready, fresh=fresh, full=verify == "full", strict=strict)
+
+
+def finetune_once(
+    recipe: Recipe, data: finetuning.Data, *, fresh: bool = False, verify: str = "full", strict: bool = False
+) -> Result:
+    """One run of a recipe with a task on examples that were read: trains, or goes on where it was cut off.
+
+    `use.finetune.finetune` is the whole verb.
+    """
+
+    task = recipe.task
+    if task is None:
+        raise InputError("this recipe has no task", 'add one, such as "task: {kind: classification, ...}"')
+
+    def ready(recipe: Recipe, full: bool) -> Ready:
+        tokenizer = recipe.run_path / "tokenizer"
+        finetuning.prepare_tokenizer(recipe.model, recipe.tokenizer, tokenizer)
+
+        def starter(resolved: Recipe) -> run.Start:
+            return functools.partial(
+                finetuning.start, resolved.task or task, resolved.model, resolved.sections(), data, tokenizer,
+                resolved.must_match(),
+            )  # fmt: skip
+
+        recipe = _resolve(recipe, starter)
+        return recipe, starter(recipe)
+
+    return _run(recipe, ready, fresh=fresh, full=verify == "full", strict=strict)
+
+
+Ready = tuple[Recipe, run.Start]  # the recipe with every `auto` resolved, and what starts its run
+
+
+def _run(
+    recipe: Recipe, ready: Callable[[Recipe, bool], Ready], *, fresh: bool, full: bool, strict: bool
+) -> Result:
+    """Lock the run's folder, settle its settings with those it had before, train, tell."""
+    run_dir = recipe.run_path
     if recipe.data_path.resolve() == run_dir.resolve():
         raise InputError(
             f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}"
@@ -259,11 +336,7 @@ def train(
             recipe = build(Recipe, resume.nest(final), str(run_dir))
             for line in changed:
                 progress.say(f"changed since the run began: {line}")
-        data = prepare(recipe, rebuild=rebuild, full=full)
-        recipe = _resolve(recipe)
-        rules = recipe.rules()
-        match = {name: value for name, value in recipe.flat().items() if rules[name] == "match"}
-        fingerprints = {"data": data.fingerprint, "settings": files.digest(match)}
+        recipe, start = ready(recipe, full)
 
         def record(plan: Plan, work: Work) -> None:
             # a warm-up that is a fraction would change its length, and so the past, when the run is made
@@ -271,8 +344,7 @@ def train(
             fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
             resume.write(run_dir, requested, {**recipe.flat(), **fixed, **work.settled})
 
-        start = functools.partial(pretraining.start, recipe.sections(), recipe.data_path, fingerprints)
-        metrics = run.fit(
+        metrics, fingerprints = run.fit(
             recipe.sections(), run_dir, start, old.sections() if old else None,
             settled=record, full=full, strict=strict,
         )  # fmt: skip
@@ -283,19 +355,22 @@ def train(
     return Result(str(run_dir), metrics, files.digest(fingerprints))
 
 
-def _resolve(recipe: Recipe) -> Recipe:
-    """Every `auto` and every duration in minutes as a concrete value."""
+def _resolve(recipe: Recipe, starter: Callable[[Recipe], run.Start]) -> Recipe:
+    """Every `auto` and every duration in minutes as a concrete value; `starter` starts a run to measure."""
     recipe = recipe.with_values(run.resolve_machine(recipe.train))
-    micro = run.resolve_micro(recipe.sections(), recipe.train.device)
-    recipe = recipe.with_values({"train.micro_batch_tokens": micro})
+    if recipe.task is None:
+        micro = run.resolve_micro(recipe.sections(), recipe.train.device)
+        recipe = recipe.with_values({"train.micro_batch_tokens": micro})
+    else:  # lengths differ from step to step, and each would be compiled
+        micro = finetuning.micro_tokens(recipe.train.micro_batch_tokens, recipe.train.device)
+        recipe = recipe.with_values({"train.micro_batch_tokens": micro, "train.compile": False})
     schedule, duration = recipe.optim.schedule, recipe.train.duration
     timed = {"train.duration": duration, "train.eval_every": recipe.train.eval_every}
     timed |= {"optim.schedule.warmup": schedule.warmup, "optim.schedule.decay": schedule.decay}
     minutes = {k: v for k, v in timed.items() if isinstance(v, Duration) and v.unit == "minutes"}
     if not minutes:
         return recipe
-    start = functools.partial(pretraining.start, recipe.sections(), recipe.data_path, {})
-    step, evaluation = run.seconds_per_step(recipe.sections(), start)
+    step, evaluation = run.seconds_per_step(recipe.sections(), starter(recipe))
     every = recipe.train.eval_every
     count = 1 / every if isinstance(every, float) and every else 10
     found = {}

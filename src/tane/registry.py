@@ -1,8 +1,9 @@
 """Short names of the parts that can be chosen: a short name is a file name.
 
 `find("objectives", "causal")` imports `tane.objectives.causal` and takes the class whose name is the file's
-(`Causal`; case and underscores do not matter). A user's own part is written `my_package.my_module:Class`.
-To add an objective, an optimizer or a source is to add one file.
+(`Causal`; case and underscores do not matter). A dash in a name stands for an underscore. A user's own part
+is written `my_package.my_module:Class`. To add an objective, an optimizer, a source or a task is to add one
+file.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def find(kind: str, name: str) -> type[Any]:
                 f"{name!r} is a {type(found).__name__}", "write pkg.module:Class; it must be a class"
             )
         return found
-    known = names(kind)
+    known, name = names(kind), name.replace("-", "_")
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(known)}"

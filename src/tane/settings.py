@@ -188,29 +188,36 @@ Share = Annotated[
 # ------------------------------------------------------------------------------- parts chosen by their name
 
 
-def part(kind: str, default: str) -> Any:
-    """Annotated type of a setting whose class is chosen by its `name` among the files of `tane.<kind>`."""
+def part(kind: str, default: str, *, key: str = "name", optional: bool = False) -> Any:
+    """Annotated type of a setting whose class is chosen by its `key` among the files of `tane.<kind>`.
 
-    def build(value: Any) -> Settings:
-        if isinstance(value, Settings):
-            return value
+    optional: it may be none, and the key must stand where it is not.
+    """
+
+    def build(value: Any) -> Settings | None:
+        if isinstance(value, Settings) or (optional and value in (None, "none")):
+            return None if value == "none" else value
         if isinstance(value, str):
-            value = {"name": value}
+            value = {key: value}
         if not isinstance(value, dict):
-            raise ValueError("expected a name or a mapping with the key `name`")
+            raise ValueError(f"expected a name or a mapping with the key `{key}`")
+        if optional and key not in value:
+            raise ValueError(f"expected the key `{key}`: one of {', '.join(registry.names(kind))}")
         try:
-            chosen = registry.find(kind, str(value.get("name", default)))
+            chosen = registry.find(kind, str(value.get(key, default)))
         except InputError as error:  # one fault among others
             raise ValueError(f"{error.message}: {error.remedy}") from None
         if not issubclass(chosen, Settings):
-            raise ValueError(f"{value['name']} is no settings class")
+            raise ValueError(f"{value[key]} is no settings class")
+        if key in value and ":" not in str(value[key]):  # however dashes and underscores were written
+            value = {**value, key: chosen.model_fields[key].default}
         return chosen.model_validate(value)
 
     return Annotated[
         Any,
         BeforeValidator(build),
-        PlainSerializer(lambda v: v.model_dump(), return_type=dict),
-        Part(kind, default),
+        PlainSerializer(lambda v: None if v is None else v.model_dump(mode="json"), return_type=Any),
+        Part(kind, default, key),
     ]
 
 
@@ -219,6 +226,7 @@ class Part(Named):
     """Marks a setting as a part from a registry folder; `text` is the kind."""
 
     default: str
+    key: str
 
 
 def part_of(annotation_metadata: Any) -> Part | None:

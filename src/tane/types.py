@@ -66,9 +66,9 @@ class Batch:
 
     inputs: dict of (B, T) tensors; labels (B, T) int64, IGNORE = no target: logits[:, t] is scored by
     labels[:, t] (the objective has shifted already; the model never sees labels); of a task with one label an
-    example they are (B,); num_targets: how many labels are targets; num_tokens: how many input positions hold real tokens; segments (B, T) int32:
-    positions attend only where it is equal, and `model/attention.py` makes of it what the model's family
-    takes. None: `model(**inputs)` is right as it is.
+    example they are (B,); num_targets: how many labels are targets; num_tokens: how many input positions hold
+    real tokens; segments (B, T) int32: positions attend only where it is equal, and `model/attention.py`
+    makes of it what the model's family takes. None: `model(**inputs)` is right as it is.
     """
 
     inputs: dict[str, Tensor]

@@ -62,10 +62,26 @@ def _prepare(values: Values, overrides: list[str]) -> Any:
 
 
 def _data(values: Values, _: list[str]) -> Any:
-    result = tane.data(*values.spec, head=values.head, normalize=values.normalize, **_reading(values))
-    if not values.json:
-        from tane.text.survey import report
+    from tane.use.data import list_data, report
 
+    if values.list or values.search is not None:
+        if values.spec:
+            raise InputError("a list of the hub takes no SPEC", "leave out --list and --search, or SPEC")
+        result = list_data(values.search, limit=20 if values.head is None else values.head)
+    else:
+        result = tane.show_data(
+            *values.spec,
+            head=3 if values.head is None else values.head,
+            where=values.where or (),
+            label=values.label,
+            label_names=values.label_names,
+            tokenizer=values.tokenizer,
+            dictionary=values.dictionary,
+            cache_dir=values.cache_dir,
+            normalize=values.normalize,
+            **_reading(values),
+        )
+    if not values.json:
         print(report(result.metrics))
     return result
 
@@ -111,6 +127,33 @@ def _train(values: Values, overrides: list[str]) -> Any:
         verify=values.verify,
         strict=values.strict,
     )
+
+
+def _finetune(values: Values, overrides: list[str]) -> Any:
+    return tane.finetune(
+        _load(values, overrides),
+        seeds=values.seeds,
+        fresh=values.fresh,
+        verify=values.verify,
+        strict=values.strict,
+    )
+
+
+def _predict(values: Values, _: list[str]) -> Any:
+    from tane.settings import build
+    from tane.text.rows import RowsSettings
+
+    how = {name: getattr(values, name) for name in RowsSettings.model_fields if hasattr(values, name)}
+    rows = build(RowsSettings, {name: value for name, value in how.items() if value is not None}, "flags")
+    result = tane.predict(
+        values.model, values.text or (), values.text_pair, file=values.file, out=values.out,
+        columns=values.column, rows=rows,
+    )  # fmt: skip
+    if not values.json and values.out is None:
+        from tane.use.predict import report
+
+        print(report(result, values.text or (), values.text_pair))
+    return result
 
 
 def _plan(values: Values, overrides: list[str]) -> Any:
@@ -281,8 +324,41 @@ VERBS: dict[str, Verb] = {
         ),
         recipe=True,
     ),
+    "finetune": Verb(
+        "learn a labelled task on a pretrained model, with scores; goes on where it was cut off",
+        _finetune,
+        (
+            flag("--seeds", type=int, default=1, metavar="N", help="so many runs: mean and spread"),
+            flag("--fresh", action="store_true", help="delete the old run and start anew"),
+            flag(
+                "--verify",
+                choices=("full", "fast"),
+                default="full",
+                help="hash the checkpoint, or compare sizes only",
+            ),
+            flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+        ),
+        recipe=True,
+    ),
+    "predict": Verb(
+        "labels and their probabilities for texts, pairs, or a file of them",
+        _predict,
+        (
+            flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
+            flag("--text", nargs="+", metavar="TEXT", help="texts to label"),
+            flag("--text-pair", nargs="+", metavar="TEXT", help="the second text of each, or the choices"),
+            flag("--file", metavar="FILE", help="a table instead: csv, tsv, jsonl, json, xlsx, parquet"),
+            flag("--out", metavar="FILE", help="write its rows with their labels: .csv, .tsv or .jsonl"),
+            flag("--column", nargs="+", metavar="NAME", help="the columns with text, if not those of training"),
+            flag("--sheet", metavar="NAME", help="the sheet of a workbook"),
+            flag("--split", metavar="NAME", help="the split of a saved or hub data set"),
+            flag("--format", metavar="NAME", help="what it is, where its name does not tell, such as tsv"),
+            flag("--quoting", choices=("standard", "none"), help="of csv and tsv"),
+            flag("--encoding", default="auto", help="of the file; auto finds it"),
+        ),
+    ),
     "evaluate": Verb(
-        "loss, perplexity, and bits per character or the accuracy at masks, on text files",
+        "loss, perplexity and bits per character of a text, or a classifier's scores on a labelled file",
         _evaluate,
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
@@ -331,12 +407,25 @@ VERBS: dict[str, Verb] = {
         ),
     ),
     "data": Verb(
-        "look into a text: documents, characters, scripts, duplicates, examples",
+        "look into a data set or a text: size, features, labels, lengths, examples",
         _data,
         (
-            flag("spec", nargs="+", metavar="SPEC", help="files, folders, patterns, URLs, hf://NAME/CONFIG"),
-            flag("--head", type=int, default=3, metavar="N", help="show the first N documents"),
-            flag("--normalize", choices=FORMS, default="none", help="look at the text as normalised so"),
+            flag(
+                "spec",
+                nargs="*",
+                metavar="SPEC",
+                help="a file, folder, pattern or URL, or a data set of the hub such as glue/mrpc",
+            ),
+            flag("--head", type=int, metavar="N", help="show the first N examples (3), or N data sets (20)"),
+            flag("--where", nargs="+", metavar="COND", help="only these, such as label=equivalent or id<100"),
+            flag("--label", metavar="NAME", help="the column with the labels"),
+            flag("--label-names", nargs="+", metavar="NAME", help="what the labels 0, 1, ... are called"),
+            flag("--tokenizer", metavar="TOKENIZER", help="lengths in tokens too: a folder, file or hub id"),
+            LOOK[1],
+            flag("--cache-dir", metavar="DIR", help="where data sets of the hub are kept (below HF_HOME)"),
+            flag("--list", action="store_true", help="list data sets of the hub"),
+            flag("--search", metavar="WORD", help="list those with WORD in their name"),
+            flag("--normalize", choices=FORMS, help="look at the text as normalised so"),
             *READING,
         ),
     ),

@@ -1,4 +1,4 @@
-"""The part of the hub's interface that downloading one data set, me/tiny, needs; on the loopback."""
+"""The part of the hub's interface that a list, and downloading one data set, need; on the loopback."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "a" * 40
 CARD = b"---\nlicense: cc0-1.0\n---\n"
+LISTED = (
+    {"id": "me/tiny", "downloads": 7, "likes": 0},
+    {"id": "you/日本語-stories", "downloads": 12345, "likes": 6},
+    {"id": "you/日本語-news", "downloads": 890, "likes": 1},
+)
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """The part of the hub's interface that one data set, me/tiny, needs."""
+    """A hub whose list has LISTED, and whose only data set with files is me/tiny."""
 
     protocol_version = "HTTP/1.1"
     files: Mapping[str, bytes]
@@ -35,7 +40,13 @@ class _Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        if path.startswith("/api/datasets/me/tiny/tree/"):
+        if path == "/api/datasets":
+            asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+            found = [one for one in LISTED if asked.get("search", "") in one["id"]]
+            found.sort(key=lambda one: -one[asked["sort"]])
+            content = json.dumps(found[: int(asked["limit"])]).encode()
+            self._answer(200, content, Content_Type="application/json")
+        elif path.startswith("/api/datasets/me/tiny/tree/"):
             folder = path.partition("/tree/")[2].partition("/")[2]
             found = [
                 {"type": "file", "path": name, "oid": hashlib.sha1(data).hexdigest(), "size": len(data)}

@@ -14,7 +14,7 @@ from tane.recipe import Recipe, train
 from tane.use.evaluate import evaluate
 from tane.use.export import export
 from tane.use.plan import plan
-from tane.use.predict import generate
+from tane.use.generate import generate
 from tests.training.conftest import settings
 
 

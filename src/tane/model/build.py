@@ -78,7 +78,7 @@ SHIFTED = (
     "ibert", "longformer", "luke", "mpnet",
 )  # fmt: skip
 PAD_TO = 64  # rows of the embedding come in multiples of this, for the matrix kernels
-_DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "dropout",
+DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "dropout",
              "hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout")  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def build_config(
         "eos_token_id": vocabulary.eos_id,
         "pad_token_id": vocabulary.pad_id,
     }
-    defaults |= {name: 0.0 for name in _DROPOUTS if name in names}
+    defaults |= {name: 0.0 for name in DROPOUTS if name in names}
     if names.get("max_position_embeddings", "max_position_embeddings") in blank.to_dict():
         more = _before_positions(model_type, vocabulary.pad_id)
         defaults[names.get("max_position_embeddings", "max_position_embeddings")] = block_size + more

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from tane.optim.groups import OptimSettings, count, fused_adamw, parameter_groups, parameters
+from tane.optim.groups import OptimSettings, count, fused_adamw, layered, parameter_groups
 from tane.settings import option
 
 
@@ -20,12 +20,17 @@ class AdamW(OptimSettings):
     eps: float = option(1e-8, "term that keeps the division finite", gt=0, lt=1, resume="free")
 
     def build(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
-        """One optimizer with two groups: matrices decay, vectors do not."""
+        """One optimizer: matrices decay, vectors do not; with layer_decay a group for each layer."""
         groups = parameter_groups(model)
         optimizer = fused_adamw(
             [
-                {"params": parameters(groups.hidden, groups.embedding), "weight_decay": self.weight_decay},
-                {"params": parameters(groups.vector), "weight_decay": 0.0},
+                *layered(
+                    [*groups.hidden, *groups.embedding],
+                    model,
+                    self.layer_decay,
+                    weight_decay=self.weight_decay,
+                ),
+                *layered(groups.vector, model, self.layer_decay, weight_decay=0.0),
             ],
             lr=self.lr,
             betas=(self.beta1, self.beta2),

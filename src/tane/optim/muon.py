@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from tane.optim.groups import OptimSettings, count, fused_adamw, parameter_groups, parameters
+from tane.optim.groups import OptimSettings, count, fused_adamw, layered, parameter_groups
 from tane.settings import option
 
 FUSED = (
@@ -45,6 +45,10 @@ class SplitMuon(torch.optim.Muon):
                 self.views.append((parameter, view, axis, part))
                 self.view_names[view] = f"{name}#{part}"
         super().__init__([*plain, *(v for _, v, _, _ in self.views)], **settings)
+
+    def pieces(self, parameter: torch.nn.Parameter) -> list[torch.nn.Parameter]:
+        """What stands for a parameter here: its views, or itself."""
+        return [view for whole, view, _, _ in self.views if whole is parameter] or [parameter]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -80,8 +84,8 @@ class Muon(OptimSettings):
         groups = parameter_groups(model)
         rest = fused_adamw(
             [
-                {"params": parameters(groups.embedding), "weight_decay": self.weight_decay},
-                {"params": parameters(groups.vector), "weight_decay": 0.0},
+                *layered(groups.embedding, model, self.layer_decay, weight_decay=self.weight_decay),
+                *layered(groups.vector, model, self.layer_decay, weight_decay=0.0),
             ],
             lr=self.lr,
             betas=(self.beta1, self.beta2),
@@ -89,9 +93,15 @@ class Muon(OptimSettings):
         found: list[torch.optim.Optimizer] = [rest] if rest else []
         if groups.hidden:
             settings = {"lr": self.lr, "weight_decay": self.weight_decay, "momentum": self.momentum}
-            found.insert(
-                0, SplitMuon(groups.hidden, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings)
-            )
+            muon = SplitMuon(groups.hidden, nesterov=True, adjust_lr_fn="match_rms_adamw", **settings)
+            if self.layer_decay < 1:
+                [whole] = muon.param_groups
+                parts = layered(groups.hidden, model, self.layer_decay)
+                muon.param_groups = [
+                    {**whole, **one, "params": [v for p in one["params"] for v in muon.pieces(p)]}
+                    for one in parts
+                ]
+            found.insert(0, muon)
         return found
 
     def state_size(self, model: torch.nn.Module) -> int:

@@ -21,6 +21,7 @@ from tane.text.split import pieces
 from tane.text.units import SPLITTERS, Block
 
 TEXT = "text"  # the column that is taken when none is named and there are several
+ALL = ("\ud800",)  # in the place of names: every column; no name that `choose` sees holds such a character
 SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 40  # characters of a name in a message
 COMPARED = 1_000  # names among which the nearest one is looked for
@@ -29,15 +30,15 @@ COMPARED = 1_000  # names among which the nearest one is looked for
 def choose(names: Sequence[str], reading: Reading, *, likely: Sequence[str] = ()) -> list[int]:
     """Places of the columns to read among the names that a file has; notes them in `reading.found`.
 
-    likely: the names of the columns that can hold text at all (default: every one). Raises InputError that
-    lists what is there.
+    likely: the names of the columns that can hold text at all (default: every one). Where `reading.columns`
+    is ALL every place is chosen. Raises InputError that lists what is there.
     """
     names = [SURROGATE.sub("\ufffd", name) for name in names]
     candidates = [SURROGATE.sub("\ufffd", name) for name in likely] or names
-    wanted, name = reading.columns, reading.raw.name
+    wanted, name = tuple(names) if reading.columns == ALL else reading.columns, reading.raw.name
     listed = ", ".join(repr(_short(n)) for n in names[:12]) or "no names at all"
     listed += f" and {len(names) - 12:,} more" if len(names) > 12 else ""
-    if not wanted:
+    if not wanted and reading.columns != ALL:
         if len(candidates) == 1:
             wanted = (candidates[0],)
         elif TEXT in candidates:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ from safetensors.torch import load_file, save_file
 
 from tane import files, progress
 from tane.errors import DivergedError, IntegrityError
+from tane.model.task_head import merged
 from tane.optim.muon import SplitMuon
 from tane.tokens.tokenizer import copy_tokenizer
 from tane.types import TrainState
 
 NAME = re.compile(r"step-(\d{9})")
 KIND = "checkpoint"
+ADAPTERS = "trained.safetensors"
+TASK = "task.json"  # in a model folder: what its head was trained for
 
 
 def folder_of(run_dir: Path, step: int) -> Path:
@@ -57,6 +60,16 @@ class Parts:
     tokenizer: Path
     max_length: int
     fingerprints: dict[str, str]  # of the run's must-match settings and of its data
+    adapted: Any = None  # peft's wrapper of the model, where adapters are trained instead of it
+    beside: dict[str, str] = field(default_factory=dict)  # more files of the model folder: name -> text
+
+    def plain_model(self) -> Any:
+        """The model as others open it: with adapters merged into a copy."""
+        return self.model if self.adapted is None else merged(self.adapted)
+
+    def trained(self) -> dict[str, torch.Tensor]:
+        """The parameters that are trained, by name."""
+        return {name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad}
 
     def optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
         """{"0/NAME": {"exp_avg": ..}}: the live state of every trained parameter, by the parameter's name."""
@@ -92,6 +105,9 @@ def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
             for key, value in values.items()
         }
         save_file(tensors, str(folder / "state" / "optimizer.safetensors"))
+        if parts.adapted is not None:  # model/ holds them merged, rounded with the weights below them
+            own = {name: value.cpu().contiguous() for name, value in parts.trained().items()}
+            save_file(own, str(folder / "state" / ADAPTERS))
         text = json.dumps(asdict(state), indent=1) + "\n"
         (folder / "state" / "state.json").write_text(text, encoding="utf-8")
         return {"step": state.step, "world_size": 1, **parts.fingerprints}
@@ -103,8 +119,10 @@ def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
 def write_model(folder: Path, parts: Parts) -> None:
     """Write a plain Hugging Face folder: config, generation config, weights, tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts.model.save_pretrained(str(folder), max_shard_size="1000GB")
+    parts.plain_model().save_pretrained(str(folder), max_shard_size="1000GB")
     copy_tokenizer(parts.tokenizer, folder, parts.max_length)
+    for name, text in parts.beside.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def newest(
@@ -139,7 +157,8 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
     """Restore model and optimizers in place; returns the state. The folder has been checked by `newest`."""
     folder = folder_of(run_dir, step)
     try:
-        weights = load_file(str(folder / "model" / "model.safetensors"))
+        stored = folder / ("model/model.safetensors" if parts.adapted is None else f"state/{ADAPTERS}")
+        weights = load_file(str(stored))
         tensors = load_file(str(folder / "state" / "optimizer.safetensors"))
         state = TrainState(**json.loads((folder / "state" / "state.json").read_text(encoding="utf-8")))
     except (SafetensorError, OSError, ValueError, TypeError) as error:
@@ -148,7 +167,8 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
         ) from None
     named = dict(parts.model.named_parameters()) | dict(parts.model.named_buffers())
     unknown = set(weights) - set(parts.model.state_dict())
-    absent = {n for n in dict(parts.model.named_parameters()) if n not in weights}
+    needed = dict(parts.model.named_parameters()) if parts.adapted is None else parts.trained()
+    absent = {name for name in needed if name not in weights}
     if unknown or absent:
         raise IntegrityError(
             f"{folder}: weights do not fit the model: {', '.join(sorted(unknown | absent)[:3])}"

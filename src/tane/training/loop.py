@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -35,8 +35,12 @@ Valid = dict[str, float | None]  # what an evaluation measured, by name; "loss" 
 class Work(Protocol):
     """What a run trains on, and how it is evaluated: text under an objective, or the examples of a task."""
 
-    measures: ClassVar[tuple[str, ...]]  # the names that `valid` has, for the run's metrics
     settled: dict[str, Any]  # what `auto` became here: dotted name -> value
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names that `valid` has, for the run's metrics."""
+        ...
 
     @property
     def evaluates(self) -> bool:

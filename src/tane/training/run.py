@@ -104,8 +104,8 @@ Start = Callable[[runtime.Runtime], tuple[Work, checkpoint.Parts]]  # all that s
 def fit(
     sections: Sections, run_dir: Path, start: Start, old: Sections | None,
     *, settled: Callable[[Plan, Work], None], full: bool = True, strict: bool = False,
-) -> dict[str, Any]:  # fmt: skip
-    """Train or go on training in `run_dir`, whose lock the caller holds. Returns the run's metrics.
+) -> tuple[dict[str, Any], dict[str, str]]:  # fmt: skip
+    """Train or go on training in `run_dir`, whose lock the caller holds: the run's metrics and fingerprints.
 
     Settings are resolved; `old` are those with which the run was recorded before. `settled` is called when it
     is clear that the run can start or go on, to record the settings.
@@ -120,7 +120,7 @@ def fit(
         old_plan = make_plan(old, work) if old is not None else None
         state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
         if state.finished and (state.evaluated_step == state.step or not work.evaluates):
-            return _metrics(run_dir, work, state, None, already=True)
+            return _metrics(run_dir, work, state, None, already=True), parts.fingerprints
         settled(plan, work)
         _check_space(run_dir, parts, plan)
         tracker = Tracker(run_dir, tensorboard=train.tensorboard, total=plan.total, step=state.step)
@@ -146,7 +146,8 @@ def fit(
             loop.run()
         finally:
             tracker.close()
-        return _metrics(run_dir, work, state, from_step or None, seconds=time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        return _metrics(run_dir, work, state, from_step or None, seconds=seconds), parts.fingerprints
 
 
 def _say_eval(plan: Plan, work: Work) -> Any:

@@ -12,7 +12,7 @@ from tane.tokens.words import OWN
 from tane.training import checkpoint
 from tane.training.resume import RESOLVED
 from tane.training.tracker import LOG, read_metrics
-from tane.use.masked import is_masked
+from tane.use.masked import architecture, is_masked
 from tane.yamlio import dump_yaml, read_yaml
 
 JAPANESE_CLASS = "BertJapaneseTokenizer"
@@ -28,11 +28,12 @@ def model_card(
     it was copied from, and run_dir the run of that, if it is one's; version: of tane.
     """
     config, masked = read_json(folder / "config.json"), is_masked(folder)
+    task = read_json(folder / checkpoint.TASK)
     lines = [
         "---",
         *(["language: ja"] if _is_japanese(tokenizer) else []),
         "library_name: transformers",
-        f"pipeline_tag: {'fill-mask' if masked else 'text-generation'}",
+        f"pipeline_tag: {pipeline_of(folder)}",
         "tags: [tane]",
         "---",
         "",
@@ -44,14 +45,53 @@ def model_card(
     ]
     if run_dir is not None and (run_dir / LOG).exists():
         recipe = read_yaml(run_dir / RESOLVED)
-        lines += _scores(run_dir, source, masked)
-        lines += _objective(run_dir, recipe) if masked else []
-        ledger = _ledger(data_of(run_dir, recipe))
-        lines += ["## Text", "", "```", ledger, "```", ""] if ledger else []
+        if task:
+            lines += _task_scores(run_dir, task)
+        else:
+            lines += _scores(run_dir, source, masked)
+            lines += _objective(run_dir, recipe) if masked else []
+            ledger = _ledger(data_of(run_dir, recipe))
+            lines += ["## Text", "", "```", ledger, "```", ""] if ledger else []
+        if task:  # what only text is prepared by
+            recipe = {name: value for name, value in recipe.items() if name not in ("corpus", "objective")}
         lines += ["## Recipe", "", "```yaml", dump_yaml(recipe).strip(), "```", ""]
     lines += ["## Limits", "", "It repeats what its training text says, mistakes and biases included."]
     lines += ["The licence of the model depends on that text; fill it in before you share it.", ""]
     return "\n".join(lines)
+
+
+def pipeline_of(folder: Path) -> str:
+    """The pipeline of transformers that a model folder is for."""
+    if is_masked(folder):
+        return "fill-mask"
+    name = architecture(folder)
+    ends = {
+        "ForSequenceClassification": "text-classification",
+        "ForTokenClassification": "token-classification",
+        "ForMultipleChoice": "multiple-choice",
+    }
+    return next((tag for end, tag in ends.items() if name.endswith(end)), "text-generation")
+
+
+def _task_scores(run_dir: Path, task: dict[str, Any]) -> list[str]:
+    """What `tane finetune` wrote beside the run, of a trial beside the run above it."""
+    lines = [
+        "## Task",
+        "",
+        f"{task['kind']}; labels: {', '.join(task.get('label_names') or []) or 'numbers'}",
+        "",
+    ]
+    for place in (run_dir, run_dir.parent.parent):
+        for split, report in read_json(place / "scores.json").items():
+            lines += [f"Scores on {split} ({report['examples']:,} examples):", ""]
+            lines += ["| metric | score | 95 % interval | constant answer |", "|---|---|---|---|"]
+            for name, value in report["scores"].items():
+                low, high = report["intervals"].get(name, (None, None))
+                between = "" if low is None else f"{low:.3f} to {high:.3f}"
+                base = report["baseline"].get(name)
+                lines += [f"| {name} | {value:.3f} | {between} | {'' if base is None else f'{base:.3f}'} |"]
+            lines += [""]
+    return lines
 
 
 def example(tokenizer: Any) -> str:
@@ -87,7 +127,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _is_japanese(tokenizer: Any) -> bool:
-    return any("ぁ" <= c <= "ヶ" for c in "".join(tokenizer.get_vocab()))
+    pieces = tokenizer.get_vocab()  # those of English BERT have some kana too
+    return sum(any("ぁ" <= c <= "ヶ" for c in piece) for piece in pieces) > 0.02 * len(pieces)
 
 
 def use_of(folder: Path, tokenizer: Any, automatic: bool) -> list[str]:
@@ -95,16 +136,29 @@ def use_of(folder: Path, tokenizer: Any, automatic: bool) -> list[str]:
 
     automatic: whether AutoTokenizer opens its tokenizer.
     """
-    masked = is_masked(folder)
+    kind = pipeline_of(folder)
     needed = packages(read_json(folder / "tokenizer_config.json"))
     names, more, opened = "pipeline", "", []
     if not automatic:
         names, more = f"{JAPANESE_CLASS}, pipeline", ", tokenizer=tokenizer"
         opened = [f'tokenizer = {JAPANESE_CLASS}.from_pretrained("THIS_FOLDER")']
-    if masked:
+    task = read_json(folder / checkpoint.TASK)
+    if kind == "fill-mask":
         asked = [
             f'for fill in pipe("{example(tokenizer)}"):',
             '    print(fill["token_str"], fill["score"])',
+        ]
+    elif kind == "multiple-choice":
+        return ["Use it with `tane predict`, or with transformers' AutoModelForMultipleChoice.", ""]
+    elif kind == "text-classification":
+        text = "今日は天気がいい。" if _is_japanese(tokenizer) else "The weather is fine today."
+        given = f'{{"text": "{text}", "text_pair": "{text}"}}' if task.get("text_pair") else f'"{text}"'
+        asked = [f"print(pipe({given}, top_k=None))"]
+    elif kind == "token-classification":
+        asked = [
+            'print(pipe("夏目漱石は東京に生まれた。"))'
+            if _is_japanese(tokenizer)
+            else 'print(pipe("A text."))'
         ]
     else:
         asked = ['print(pipe("吾輩は", max_new_tokens=50, do_sample=True)[0]["generated_text"])']
@@ -113,7 +167,7 @@ def use_of(folder: Path, tokenizer: Any, automatic: bool) -> list[str]:
         "```python",
         f"from transformers import {names}",
         *opened,
-        f'pipe = pipeline("{"fill-mask" if masked else "text-generation"}", model="THIS_FOLDER"{more})',
+        f'pipe = pipeline("{kind}", model="THIS_FOLDER"{more})',
         *asked,
         "```",
         "",

@@ -26,7 +26,7 @@ from tane.tokens.tokenizer import load_tokenizer
 from tane.training.tracker import read_metrics
 from tane.types import Result
 from tane.use import fill
-from tane.use.predict import generate
+from tane.use.generate import generate
 
 GPT_STEPS, BERT_STEPS = 300, 1200
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")

@@ -24,13 +24,16 @@ from tane.model.loss import Loss
 from tane.settings import build
 from tane.text.corpus import CorpusSettings
 from tane.text.inputs import HowToRead
+from tane.text.rows import RowsSettings
 from tane.text.survey import temporary_corpus
 from tane.tokens.encoder import Encoder
 from tane.training.resume import RESOLVED, run_of
 from tane.training.runtime import choose_device
 from tane.types import IGNORE, Batch, Result
+from tane.use.classifier import is_classifier
 from tane.use.evaluate_masked import MASK_PROB, Setup, score
 from tane.use.masked import is_masked
+from tane.use.predict import evaluate_labels
 from tane.yamlio import read_yaml
 
 BATCH_TOKENS = 8192
@@ -46,7 +49,8 @@ def evaluate(
     device: str = "auto",
     **reading: Unpack[HowToRead],
 ) -> Result:
-    """Score a model on text files; its config.json tells whether it is causal or masked.
+    """Score a model on text files; its config.json tells whether it is causal or masked. One with the head of
+    a task is scored on a labelled file instead: `predict.evaluate_labels` says what comes back.
 
     reading: column, sheet, split, format, quoting, unit, encoding, normalize, as in a recipe's corpus; what
     is not given is that of the run that the model belongs to (but for encoding and format), else the default.
@@ -60,6 +64,8 @@ def evaluate(
     words are hidden as wholes: the tokenizer's own, else ipadic's.
     """
     folder = find_model(model)
+    if is_classifier(folder):
+        return _labelled(folder, [data] if isinstance(data, str) else list(data), reading, device)
     masked = is_masked(folder)
     if not masked and (mask_prob is not None or whole_word):
         raise InputError(
@@ -103,6 +109,19 @@ def _causal(loss: Loss, encoder: Encoder, texts: list[str], length: int, device:
         "bits_per_char_without_eos": (nats - eos_nats) / math.log(2) / chars,
         "block_size": length,
     }
+
+
+def _labelled(folder: Path, data: list[str], reading: HowToRead, device: str) -> Result:
+    """The scores of a model with the head of a task."""
+    if len(data) != 1:
+        raise InputError(f"{folder} is scored on one labelled file, and {len(data)} are named", "--data FILE")
+    given = {name: value for name, value in reading.items() if value is not None}
+    other = sorted(given.keys() - RowsSettings.model_fields.keys())
+    if other:
+        raise InputError(
+            f"{folder} reads the columns that it was trained on: --{other[0]} does not apply", "leave it out"
+        )
+    return evaluate_labels(folder, data[0], build(RowsSettings, given, "flags"), device=device)
 
 
 def _text_settings(folder: Path, data: list[str], reading: HowToRead) -> CorpusSettings:

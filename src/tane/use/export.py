@@ -27,7 +27,8 @@ from tane.tokens.shards import SPLITS, Shards
 from tane.training.resume import RESOLVED, run_of
 from tane.types import Result
 from tane.use.card import JAPANESE_CLASS, data_of, example, model_card, read_json, use_of
-from tane.use.masked import is_masked
+from tane.use.classifier import HEADS, is_classifier
+from tane.use.masked import architecture, is_masked
 from tane.yamlio import read_yaml
 
 PARITY_DOCUMENTS = 200  # documents of each split whose ids are compared
@@ -62,9 +63,8 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
     with signals.caught(), hushed(), files.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         manifest = files.publish(target, "export", write)
-    progress.say(
-        f"exported to {target}: {checked['ids_compared']:,} ids compared with the shards, logits equal"
-    )
+    told = f"{checked['ids_compared']:,} ids compared with the shards, " if checked["ids_compared"] else ""
+    progress.say(f"exported to {target}: {told}logits equal")
     return Result(str(target), {"export": str(target), **checked}, manifest.fingerprint)
 
 
@@ -75,7 +75,7 @@ def _check(source: Path, copy: Path, run_dir: Path | None) -> tuple[Any, bool, i
     """
     import transformers
 
-    auto_model = "AutoModelForMaskedLM" if is_masked(source) else "AutoModelForCausalLM"
+    auto_model = auto_model_of(source)
     taken.folder(source)  # or AutoTokenizer would make one without pieces
     original = open_model(source, auto_model).eval()
     _leave_to_the_class(copy, original)
@@ -87,12 +87,28 @@ def _check(source: Path, copy: Path, run_dir: Path | None) -> tuple[Any, bool, i
     if way != original.config._attn_implementation:
         original.set_attn_implementation(way)
     ids = torch.arange(min(16, positions(model) or 16))[None] % len(tokenizer)
+    if auto_model.endswith("MultipleChoice"):
+        ids = ids[None].repeat(1, 2, 1)
     with torch.no_grad():
         if not torch.equal(model.eval()(input_ids=ids).logits, original(input_ids=ids).logits):
             raise IntegrityError(f"the copy of {source} does not give the same logits; nothing was published")
     if auto_model == "AutoModelForMaskedLM":
         _check_mask(source, tokenizer)
-    return tokenizer, automatic, _compare_ids(tokenizer, run_dir) if run_dir else 0
+    compare = run_dir is not None and not is_classifier(source)  # a task's run has no shards
+    return tokenizer, automatic, _compare_ids(tokenizer, run_dir) if compare and run_dir else 0
+
+
+def auto_model_of(folder: Path) -> str:
+    """Name of the transformers class that opens a model folder with its head."""
+    name = architecture(folder)
+    head = next((end for end in HEADS if name.endswith(end)), None)
+    return (
+        f"AutoModel{head}"
+        if head
+        else "AutoModelForMaskedLM"
+        if is_masked(folder)
+        else "AutoModelForCausalLM"
+    )
 
 
 def _leave_to_the_class(copy: Path, model: Any) -> None:

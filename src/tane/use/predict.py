@@ -1,113 +1,199 @@
-"""`tane generate`: let a causal model go on from prompts.
-
-A prompt follows the end-of-text token, as every document did in training; an empty prompt starts a new text.
-Sampling is transformers' own. Each prompt has its own seed, so a text does not depend on its neighbours.
-"""
+"""`tane predict`: labels with their probabilities for texts, pairs, or a file of them."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from tane import progress, signals
+from tane import files, progress
 from tane.errors import InputError
-from tane.model.build import find_model, hushed, open_model, positions
-from tane.tokens.encoder import Encoder
-from tane.tokens.order import key
-from tane.training.runtime import choose_device
+from tane.tasks.examples import Example
+from tane.text import words
+from tane.text.columns import fit, table
+from tane.text.rows import RowsSettings, Table, read_table, require_column
+from tane.training.finetuning import read_examples
 from tane.types import Result
+from tane.use import score_page
+from tane.use.classifier import Classifier, open_classifier
+from tane.use.finetune import report_of
+
+FORMS = (".csv", ".tsv", ".jsonl")  # what predictions are written as
+WIDTH = 60  # columns of a text on the screen
 
 
-def generate(
+def predict(
     model: str | os.PathLike[str],
-    prompts: str | Sequence[str] = ("",),
+    texts: str | Sequence[str] = (),
+    pairs: str | Sequence[str] | None = None,
     *,
-    num: int = 1,
-    max_new_tokens: int = 100,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 0.95,
-    repetition_penalty: float = 1.0,
-    stop: Sequence[str] = (),
-    seed: int = 0,
-    greedy: bool = False,
+    file: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    columns: Sequence[str] | None = None,
+    rows: RowsSettings | None = None,
     device: str = "auto",
 ) -> Result:
-    """Texts that begin with the prompts: `metrics["texts"]`, in the order of the prompts, `num` of each
-    together.
+    """Labels for texts: metrics["predictions"], in their order, each {label, scores: {label: probability}}.
 
-    top_k 0 and top_p 1 switch these off; greedy ignores all sampling settings. stop: a text ends before the
-    first of these strings. A text never grows past the model's positions.
+    pairs: the second text of each; of a model for multiple choice the choices of the one question. file: a
+    table instead, whose columns with text are those of the training, or `columns`; rows: how it is read.
+    out: a new .csv, .tsv or .jsonl with the columns of the file, the label, and the probability of each. Of a
+    model for numbers the label is the number, and scores is empty; for words, both are lists.
     """
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    _check(num, max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy)
-    folder = find_model(model)
-    encoder = Encoder(folder)
-    network = open_model(folder).to(choose_device(device)).eval()
-    encoded = [[encoder.eos_id, *ids.tolist()] for ids in encoder.encode_batch(prompts)]
-    longest = positions(network)
-    if longest is not None:
-        encoded = [_fit(ids, longest, number) for number, ids in enumerate(encoded)]
-    settings: dict[str, Any] = {"do_sample": not greedy, "repetition_penalty": repetition_penalty}
-    if not greedy:
-        settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    texts = []
-    with signals.caught(), hushed(), progress.bar(len(prompts), "generating", "prompt") as bar:
-        for number, (prompt, ids) in enumerate(zip(prompts, encoded, strict=True)):
-            signals.poll("generating")
-            torch.manual_seed(key(seed, "generate", number))
-            room = max_new_tokens if longest is None else min(max_new_tokens, longest - len(ids))
-            inputs = torch.tensor([ids], device=network.device)
-            with torch.no_grad():
-                rows = network.generate(
-                    input_ids=inputs,
-                    attention_mask=torch.ones_like(inputs),
-                    max_new_tokens=room,
-                    num_return_sequences=1 if greedy else num,
-                    eos_token_id=encoder.eos_id,
-                    pad_token_id=network.config.pad_token_id
-                    if network.config.pad_token_id is not None
-                    else encoder.eos_id,
-                    **settings,
-                )
-            found = [prompt + _until(encoder.decode(row[len(ids) :]), stop) for row in rows.tolist()]
-            texts += found * (num if greedy else 1)
-            bar.update(1)
-    return Result(str(folder), {"texts": texts})
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    seconds = [pairs] if isinstance(pairs, str) else list(pairs) if pairs is not None else None
+    if bool(texts) == (file is not None):
+        raise InputError("what is to be labelled? expected texts or a file", "--text TEXT..., or --file FILE")
+    target = None if out is None else _target(Path(out))
+    if file is not None:
+        source = read_table(str(file), rows or RowsSettings())
+        classifier, examples = _of_file(model, source, columns, device)
+    else:
+        source = None
+        classifier = open_classifier(model, pairs=seconds is not None, device=device)
+        examples = _of_texts(classifier, texts, seconds)
+    found = classifier.task.answers(classifier.outputs(examples), classifier.names)
+    if target is not None:
+        _write(target, source, examples, found)
+        progress.say(f"{len(found):,} predictions: {target}")
+    return Result(str(classifier.folder), {"predictions": found})
 
 
-def _check(
-    num: int, max_new_tokens: int, temperature: float, top_k: int, top_p: float, penalty: float, greedy: bool
+def _of_texts(classifier: Classifier, texts: list[str], pairs: list[str] | None) -> list[Example]:
+    kind, folder = classifier.task.kind, classifier.folder
+    if kind == "multiple-choice":
+        if len(texts) != 1 or not pairs or len(pairs) != len(classifier.names):
+            raise InputError(
+                f"{folder} chooses among {len(classifier.names)}: expected one question and as many choices",
+                "--text QUESTION --text-pair A B C ...",
+            )
+        return [Example(tuple((texts[0], choice) for choice in pairs), None, 1)]
+    takes_pairs = len(_text_columns(classifier)) == 2
+    if pairs is None and takes_pairs:
+        raise InputError(f"{folder} was trained on pairs of texts", "give the second one: --text-pair TEXT")
+    if pairs is not None and not takes_pairs:
+        raise InputError(f"{folder} was trained on single texts", "leave --text-pair out")
+    if pairs is not None and len(pairs) != len(texts):
+        raise InputError(f"{len(texts):,} texts and {len(pairs):,} pairs", "give each text one --text-pair")
+    if kind == "token-classification":
+        return [Example((), None, n, tuple(_words(text))) for n, text in enumerate(texts, 1)]
+    seconds: Sequence[str | None] = pairs if pairs is not None else [None] * len(texts)
+    return [Example(((a, b),), None, n) for n, (a, b) in enumerate(zip(texts, seconds, strict=True), 1)]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text: what white space parts; of one without it those of MeCab."""
+    parted = text.split()
+    return parted if len(parted) != 1 or text.isascii() else words.segmenter("ipadic").words(text)
+
+
+def _text_columns(classifier: Classifier) -> list[str]:
+    task = classifier.task
+    return [name for names in task.columns().values() for name in names if name != task.label]
+
+
+def _of_file(
+    model: str | os.PathLike[str], source: Table, columns: Sequence[str] | None, device: str
+) -> tuple[Classifier, list[Example]]:
+    classifier = open_classifier(model, pairs=columns is not None and len(columns) == 2, device=device)
+    task, own = classifier.task, _text_columns(classifier)
+    if columns is not None:
+        if len(columns) != len(own):
+            raise InputError(
+                f"{classifier.folder} reads {len(own)} column(s) of text, and {len(columns)} are named",
+                f"--column {' '.join(own)}",
+            )
+        if task.kind == "multiple-choice":
+            task = task.model_copy(update={"text": columns[0], "choices": list(columns[1:])})
+        else:
+            task = task.model_copy(update=dict(zip(("text", "text_pair"), columns, strict=False)))
+    for name in [n for group in task.columns().values() for n in group if n != task.label]:
+        require_column(source, name, "column")
+    return classifier, task.read(source, classifier.names, labelled=False).items
+
+
+def _target(path: Path) -> Path:
+    if path.suffix.lower() not in FORMS:
+        raise InputError(f"--out {path}: expected a name that ends in {', '.join(FORMS)}", "--out labels.csv")
+    return path
+
+
+def _write(
+    path: Path, source: Table | None, examples: Sequence[Example], found: Sequence[dict[str, Any]]
 ) -> None:
-    rules = (
-        (num >= 1, "--num", "at least 1", num),
-        (max_new_tokens >= 1, "--max-new-tokens", "at least 1", max_new_tokens),
-        (greedy or 0 < temperature < 100, "--temperature", "above 0 (or --greedy)", temperature),
-        (top_k >= 0, "--top-k", "0 (off) or more", top_k),
-        (0 < top_p <= 1, "--top-p", "above 0, at most 1 (off)", top_p),
-        (0 < penalty < 100, "--repetition-penalty", "above 0; 1 is off", penalty),
-    )
-    for good, name, expected, found in rules:
-        if not good:
-            raise InputError(f"{name}: expected {expected}, found {found}")
+    """Write what was read and what was found, all rows in their order."""
+    if source is None:
+        given = [
+            {"text": " ".join(one.words) or one.parts[0][0], **({"text_pair": one.parts[0][1]} if one.parts
+             and one.parts[0][1] is not None else {})} for one in examples
+        ]  # fmt: skip
+    else:
+        given = [dict(row) for row in source.data]
+    made: list[dict[str, Any]] = []
+    for row, answer in zip(given, found, strict=True):
+        scores = answer["scores"]
+        more = {f"p({name})": p for name, p in scores.items()} if isinstance(scores, dict) else {"p": scores}
+        if path.suffix.lower() == ".jsonl":
+            more = {"scores": scores}
+        made.append({**row, "predicted": answer["label"], **more})
+    if path.suffix.lower() == ".jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in made)
+    else:
+        buffer = io.StringIO()
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        names = list(dict.fromkeys(name for row in made for name in row))
+        writer = csv.DictWriter(buffer, names, delimiter=delimiter, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in made)
+        text = buffer.getvalue()
+    files.write_text(path, text)
 
 
-def _fit(ids: list[int], longest: int, number: int) -> list[int]:
-    """Keep a prompt inside the model's positions with room for one token at least: its end is what counts."""
-    if len(ids) < longest:
-        return ids
-    kept = longest // 2
-    progress.say(
-        f"warning: prompt {number + 1} has {len(ids):,} tokens and the model {longest:,} positions: "
-        "only its last "
-        f"{kept:,} tokens are read"
-    )
-    return ids[-kept:]
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
-def _until(text: str, stop: Sequence[str]) -> str:
-    places = [text.index(s) for s in stop if s and s in text]
-    return text[: min(places)] if places else text
+def report(result: Result, texts: Sequence[str], pairs: Sequence[str] | None) -> str:
+    """Predictions of `texts` as a table for a person; those of a file have none on the screen."""
+    lines = []
+    for number, one in enumerate(result.metrics["predictions"]):
+        shown = texts[number] if number < len(texts) else f"row {number + 1}"
+        if pairs is not None and len(pairs) == len(texts):
+            shown += f" | {pairs[number]}"
+        scores = one["scores"]
+        if isinstance(one["label"], list):
+            lines.append([fit(shown, WIDTH), " ".join(one["label"]), ""])
+        elif isinstance(one["label"], float):
+            lines.append([fit(shown, WIDTH), f"{one['label']:.3f}", ""])
+        else:
+            order = sorted(scores, key=lambda name: -scores[name])[:5]
+            told = "  ".join(f"{name} {scores[name]:.1%}" for name in order)
+            lines.append([fit(shown, WIDTH), one["label"], told])
+    return table(lines)
+
+
+def evaluate_labels(
+    model: str | os.PathLike[str], file: str, rows: RowsSettings | None = None, *, device: str = "auto"
+) -> Result:
+    """The scores of a model with the head of a task on a labelled file with the columns of its training.
+
+    metrics: those of the report that `score_page.page` shows (scores, intervals, baseline, confusion, wrong),
+    and each score by its name.
+    """
+    classifier = open_classifier(model, device=device)
+    if not classifier.given:
+        raise InputError(
+            f"{classifier.folder} does not say which columns it was trained on",
+            "label the file with tane predict, or fine-tune with tane finetune",
+        )
+    task = classifier.task
+    data = task.data.model_copy(update=(rows or RowsSettings()).model_dump())
+    named = type(data.train)(path=file)
+    examples = read_examples(task.model_copy(update={"data": data}), named, classifier.names)
+    found = report_of(classifier, examples, [], "test", metric=task.decides)
+    print(score_page.page(found))
+    return Result(str(classifier.folder), {**found, **found["scores"]})

@@ -36,15 +36,22 @@ class Jsonl:
 
     suffixes: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
     unit: Unit = "record"
+    place = "line"  # what a position counts; "item" in a file that is one array, once its cells are asked for
 
     def records(self, reading: Reading) -> Iterator[Record]:
         """Records of the chosen columns; positions are lines, or items of an array, from 1."""
+        values = self.cells(reading)
+        yield from cells.records(values, reading, place=self.place)
+
+    def cells(self, reading: Reading) -> Iterator[tuple[int, Any]]:
+        """(position, value) of every chosen key of every row, or of every string; None where a row lacks it.
+
+        Of all columns each key that any row has is one, so that the rows are held in memory then.
+        """
         first, pieces = _opening(texts(reading))
-        if first == "[":
-            place, rows = "item", _items(_whole(pieces, reading), reading)
-        else:
-            place, rows = "line", _lines(pieces, reading)
-        yield from cells.records(_cells(rows, reading, place), reading, place=place)
+        self.place = "item" if first == "[" else "line"
+        rows = _items(_whole(pieces, reading), reading) if first == "[" else _lines(pieces, reading)
+        return _cells(rows, reading, self.place)
 
 
 class _Row(NamedTuple):
@@ -208,9 +215,11 @@ def _cells(rows: Iterator[_Row], reading: Reading, place: str) -> Iterator[tuple
     if kind is dict and len(head) == 1:
         _refuse_nested(head[0].value, reading)
     good = _of_kind(kind, itertools.chain(head, rows), reading, place)
-    if kind is dict:
+    if kind is dict and reading.columns == cells.ALL:
+        yield from _every(good, reading)
+    elif kind is dict:
         yield from _objects([row.value for row in head if isinstance(row.value, dict)], good, reading)
-    elif reading.columns:
+    elif reading.columns not in ((), cells.ALL):
         raise InputError(
             f"{reading.raw.name} holds plain texts, so it has no column {reading.columns[0]!r}",
             "leave corpus.column out for this file",
@@ -260,6 +269,16 @@ def _objects(head: list[dict[str, Any]], rows: Iterator[_Row], reading: Reading)
                 cells.choose(list(names), reading)
     if missing:
         cells.choose(list(names), reading)
+
+
+def _every(rows: Iterator[_Row], reading: Reading) -> Iterator[tuple[int, Any]]:
+    """All keys of each object, also those that only a later one has."""
+    held = list(rows)
+    keys = list(dict.fromkeys(key for row in held for key in row.value))
+    cells.choose(keys, reading)
+    for row in held:
+        for key in keys:
+            yield row.position, row.value.get(key)
 
 
 def _textual(head: list[dict[str, Any]]) -> list[str]:

@@ -47,38 +47,38 @@ class Table:
 
     suffixes: tuple[str, ...] = (".csv", ".tsv", ".tab")
     unit: Unit = "record"
+    place = "line"  # what a position counts
 
     def records(self, reading: Reading) -> Iterator[Record]:
         """Records of the chosen columns; positions are the lines on which rows begin, from 1."""
-        yield from cells.records(_cells(reading), reading, place="line")
+        yield from cells.records(self.cells(reading), reading, place=self.place)
 
-
-def _cells(reading: Reading) -> Iterator[tuple[int, str]]:
-    """(line, field) of the chosen columns of every row."""
-    # the limit is the process's; it is only ever raised, so no other reader can trip over a lower one
-    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_ROW))
-    source = lines(texts(reading), reading, "")
-    sample = _sample(source)
-    found = SEP_LINE.fullmatch(sample[0]) if sample else None
-    separator = found[1] if found else _separator(sample, reading)
-    reading.found["delimiter"] = separator
-    rows = _Rows(itertools.chain(sample, source), reading, separator)
-    if found:
-        rows.skip_line()
-    first = next(rows, None)
-    if first is None:
-        return
-    places, named = _places(first[1], reading)
-    width = len(first[1])
-    for line, row in rows if named else itertools.chain([first], rows):
-        if len(row) != width:
-            if row == [""] or (len(row) == 1 and row[0].isspace()):
+    def cells(self, reading: Reading) -> Iterator[tuple[int, str]]:
+        """(line, field) of the chosen columns of every row, row by row in the order of the columns."""
+        # the limit is the process's; it is only ever raised, so no other reader can trip over a lower one
+        csv.field_size_limit(max(csv.field_size_limit(), LARGEST_ROW))
+        source = lines(texts(reading), reading, "")
+        sample = _sample(source)
+        found = SEP_LINE.fullmatch(sample[0]) if sample else None
+        separator = found[1] if found else _separator(sample, reading)
+        reading.found["delimiter"] = separator
+        rows = _Rows(itertools.chain(sample, source), reading, separator)
+        if found:
+            rows.skip_line()
+        first = next(rows, None)
+        if first is None:
+            return
+        places, named = _places(first[1], reading)
+        width = len(first[1])
+        for line, row in rows if named else itertools.chain([first], rows):
+            if len(row) != width:
+                if row == [""] or (len(row) == 1 and row[0].isspace()):
+                    continue
+                _ragged(line, row, width, reading)
                 continue
-            _ragged(line, row, width, reading)
-            continue
-        reading.ledger.notes["rows"] += 1
-        for place in places:
-            yield line, row[place]
+            reading.ledger.notes["rows"] += 1
+            for place in places:
+                yield line, row[place]
 
 
 def _ragged(line: int, row: list[str], width: int, reading: Reading) -> None:
@@ -118,11 +118,16 @@ def _places(first: list[str], reading: Reading) -> tuple[list[int], bool]:
                 )
         reading.found["columns"] = list(wanted)
         return [int(column) - 1 for column in wanted], False
-    if len(names) == 1 and not wanted and (len(names[0]) > LONG_NAME or names[0][-1:] in tuple("。．！？!?")):
+    unnamed = len(names) == 1 and wanted in ((), cells.ALL)
+    if unnamed and (len(names[0]) > LONG_NAME or names[0][-1:] in tuple("。．！？!?")):
         raise InputError(
             f"{name} has one column, and its first row looks like text, not like a name",
-            "without a header: --corpus.column 1; with this one: {path: ..., column: NAME}",
+            "without a header: --corpus.column 1; with this one: {path: ..., column: NAME}"
+            if not wanted
+            else "give it a first row with the name of the column, or end its name in .txt",
         )
+    if wanted == cells.ALL:
+        return cells.choose(names, reading), True
     try:
         return cells.choose(names, reading), True
     except InputError as error:

@@ -35,30 +35,33 @@ class Xlsx:
 
     suffixes: tuple[str, ...] = (".xlsx", ".xlsm")
     unit: Unit = "record"
+    place = "row"  # what a position counts
 
     def records(self, reading: Reading) -> Iterator[Record]:
         """Records of the chosen columns of one sheet; positions are row numbers as Excel shows them."""
-        yield from cells.records(_cells(reading), reading)
+        yield from cells.records(self.cells(reading), reading)
 
-
-def _cells(reading: Reading) -> Iterator[tuple[int, str | None]]:
-    with reading.raw.seekable() as file:
-        _require_zip(file, reading.raw.name)
-        book = Workbook(file, reading.raw.name)
-        rows = book.rows(_sheet(book, reading))
-        header = next(rows, None)
-        if header is None:
-            return
-        head = list(itertools.islice(rows, HEAD))
-        columns = _columns(header, head, book, reading)
-        last, notes = header[0], reading.ledger.notes
-        for some in (head, rows):
-            for number, row in some:
-                notes["rows"] += 1
-                notes["blank_rows"] += max(0, number - last - 1)
-                last = number
-                for column in columns:
-                    yield number, _text(row.get(column), book, reading)
+    def cells(self, reading: Reading) -> Iterator[tuple[int, str | None]]:
+        """(row, what its cell shows) of the chosen columns, row by row in the order of the columns."""
+        with reading.raw.seekable() as file:
+            _require_zip(file, reading.raw.name)
+            book = Workbook(file, reading.raw.name)
+            rows = book.rows(_sheet(book, reading))
+            header = next(rows, None)
+            if header is None:
+                return
+            head = list(itertools.islice(rows, HEAD))
+            columns = _columns(header, head, book, reading)
+            last, notes = header[0], reading.ledger.notes
+            for some in (head, rows):
+                for number, row in some:
+                    notes["rows"] += 1
+                    notes["blank_rows"] += max(0, number - last - 1)
+                    last = number
+                    if reading.columns == cells.ALL:
+                        notes["cells_without_a_name"] += len(row.keys() - columns)
+                    for column in columns:
+                        yield number, _text(row.get(column), book, reading)
 
 
 # ------------------------------------------------------------------------------------- file, sheet, columns

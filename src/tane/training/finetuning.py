@@ -1,0 +1,352 @@
+"""The work of `tane finetune`: labelled examples under a task.
+
+A step's global batch is so many examples of the epoch's permutation. It is cut into micro-batches by length:
+the examples are sorted, and as many of similar length go together as make `train.micro_batch_tokens` with
+their padding. The gradient is that of the whole batch however it is cut, so nothing of the order is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from tane import files, progress
+from tane.errors import InputError
+from tane.model import task_head
+from tane.model.build import find_model, freeze, positions
+from tane.settings import Duration
+from tane.tasks.examples import Encoded, Examples, split_by_hash
+from tane.tasks.scores import better
+from tane.tasks.settings import DataFile, TaskSettings
+from tane.text.rows import read_table, require_column
+from tane.tokens.encoder import Encoder
+from tane.tokens.order import global_batch
+from tane.tokens.taken import take
+from tane.tokens.tokenizer import load_tokenizer, source_fingerprint
+from tane.training import checkpoint
+from tane.training.loop import Valid
+from tane.training.runtime import Runtime
+from tane.training.settings import Sections
+from tane.types import Batch
+
+LONGEST = 512  # tokens of an example at most, where nobody says more
+CPU_TOKENS, GPU_TOKENS = 2048, 32_768  # padded tokens of a micro-batch
+UNKNOWN_SHARE = 0.01  # of unknown tokens, from which on the tokenizer hardly fits the text
+
+
+# ----------------------------------------------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class Data:
+    """The examples of a run."""
+
+    train: Examples
+    valid: Examples
+    test: Examples | None
+
+    def fingerprint(self) -> str:
+        """Hash of what is trained on and chosen by."""
+        return files.digest([self.train.fingerprint(), self.valid.fingerprint()])
+
+
+def read_examples(
+    task: TaskSettings, file: DataFile, names: Sequence[str] | None, cache_dir: str | None = None
+) -> Examples:
+    """The examples of one labelled file. names: of the classes; None where this is the training file."""
+    how = task.data.how(file)
+    columns = task.columns()
+    wanted = list(dict.fromkeys(name for group in columns.values() for name in group))
+    table = read_table(file.path, how, cache_dir=cache_dir)
+    for setting, group in columns.items():
+        for column in group:
+            require_column(table, column, setting)
+    table = read_table(
+        file.path, how, columns=wanted, cache_dir=cache_dir
+    )  # says which label is of which type
+    return task.read(table, names)
+
+
+def read_data(task: TaskSettings) -> Data:
+    """All examples of a task. Says how many there are, what was left out, and what stands on both sides."""
+    train = read_examples(task, task.data.train, None)
+    names = train.names
+    if task.data.valid is None:
+        train, valid = split_by_hash(train, task.data.valid_fraction)
+        progress.say(f"{train.told()} to learn from, {len(valid):,} for validation, by a hash of their texts")
+    else:
+        valid = read_examples(task, task.data.valid, names)
+        progress.say(train.told())
+        progress.say(valid.told())
+    test = None
+    if task.data.test is not None:
+        test = read_examples(task, task.data.test, names)
+        progress.say(test.told())
+    seen = {one.key for one in train.items}
+    for other in (valid, test):
+        if other is not None and not other.items:
+            raise InputError(f"{other.name} has no usable example ({other.told()})", "give another file")
+        twice = sum(one.key in seen for one in other.items) if other is not None else 0
+        if other is not None and twice:
+            progress.say(
+                f"warning: {twice:,} of the {len(other):,} examples of {other.name} stand among those of "
+                "training too"
+            )
+    return Data(train, valid, test)
+
+
+def prepare_tokenizer(model: Any, tokenizer: Any, folder: Path) -> None:
+    """The tokenizer of the pretrained model, or the one of `tokenizer.path`, as `folder`, taken once."""
+    source: str | Path | None = tokenizer.path
+    if source is None:
+        if model.pretrained is None:
+            raise InputError(
+                "a task needs a pretrained model",
+                "--model.pretrained DIR; or for a new one its tokenizer: --tokenizer.path DIR",
+            )
+        source = find_model(model.pretrained)
+    mark = source_fingerprint(source, tokenizer.dictionary)
+    if (folder / files.MANIFEST).exists():
+        known = files.Manifest.read(folder, "tokenizer").meta["fingerprint"]
+        if known == mark or not mark:
+            return
+        files.delete(folder)
+
+    def write(temporary: Path) -> dict[str, Any]:
+        take(source, temporary, dictionary=tokenizer.dictionary)
+        return {"fingerprint": mark}
+
+    files.publish(folder, "tokenizer", write)
+
+
+# ----------------------------------------------------------------------------------------------------- work
+
+
+class Finetuning:
+    """Encoded examples, task and model of one run; see `loop.Work`."""
+
+    def __init__(
+        self, task: TaskSettings, model: Any, data: Data, encoded: dict[str, list[Encoded]], pad_id: int,
+        sections: Sections, machine: Runtime,
+    ) -> None:  # fmt: skip
+        self.task, self.model, self.data, self.pad_id, self.machine = task, model, data, pad_id, machine
+        self.train, self.valid = encoded["train"], encoded["valid"]
+        self.seed, self.budget = (
+            sections.seed,
+            micro_tokens(sections.train.micro_batch_tokens, machine.device),
+        )
+        self.names = data.train.names
+        self.train_gold = [one.gold for one in data.train.items]
+        self.valid_gold = [one.gold for one in data.valid.items]
+        mean = sum(one.tokens for one in self.train) / len(self.train)
+        wanted = task.batch_examples
+        rows = max(1, round(sections.train.batch_tokens / mean)) if wanted == "auto" else wanted
+        self.rows = min(rows, len(self.train))
+        self.tokens_per_step = mean * self.rows
+        self.measures: tuple[str, ...] = ("loss", *task.measures)
+        weights = task.class_weights_of(self.train_gold, len(self.names))
+        self.weights = None if weights is None else torch.tensor(weights, device=machine.device)
+        self.settled: dict[str, Any] = {"task.batch_examples": self.rows}
+
+    evaluates: ClassVar[bool] = True
+
+    @property
+    def valid_share(self) -> float:
+        """How many global batches the validation examples make."""
+        return len(self.valid) / self.rows
+
+    def scale(self, duration: Duration) -> dict[str, Any]:
+        """What durations need to become steps."""
+        return {
+            "tokens_per_step": self.tokens_per_step, "steps_per_epoch": len(self.train) / self.rows
+        }  # fmt: skip
+
+    def ids(self, step: int) -> list[int]:
+        """The training examples of a step."""
+        return global_batch(step, self.rows, len(self.train), self.seed)[1].tolist()
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        """The step's examples by length, as many together as the budget takes."""
+        groups = by_length(self.train, self.ids(step), self.budget)
+        return [self.task.batch([self.train[i] for i in group], self.pad_id) for group in groups]
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The task's loss."""
+        return self.task.loss(self.model(**batch.inputs).logits, batch.labels, self.weights)
+
+    def evaluate(self, stop: Callable[[], bool] = lambda: False) -> Valid | None:
+        """Loss and scores of the validation examples."""
+        found = run_examples(
+            self.model, self.task, self.valid, self.pad_id, self.budget, self.machine, weights=self.weights,
+            stop=stop,
+        )  # fmt: skip
+        if found is None:
+            return None
+        outputs, loss, targets = found
+        scores = self.task.judge(self.train_gold, self.valid_gold, outputs, self.names, full=False).scores
+        return {"loss": loss / targets, **scores, "targets": targets}
+
+    def score(self, valid: Valid) -> float:
+        """The task's metric, the higher the better; one that is undefined is the worst."""
+        metric = self.task.decides
+        value = valid.get(metric)
+        return -math.inf if value is None else better(metric) * value
+
+    def told(self, valid: Valid) -> str:
+        """The loss and the first scores."""
+        some = [name for name in dict.fromkeys((self.task.decides, *self.task.measures)) if name in valid]
+        return f"valid loss {valid['loss']:.4f}" + "".join(
+            f", {name.replace('_', ' ')} {valid[name]:.3f}" for name in some[:3]
+        )
+
+
+def micro_tokens(wanted: int | str, device: str) -> int:
+    """Padded tokens of a micro-batch."""
+    return wanted if isinstance(wanted, int) else GPU_TOKENS if device == "cuda" else CPU_TOKENS
+
+
+def by_length(encoded: Sequence[Encoded], ids: Sequence[int], budget: int) -> list[list[int]]:
+    """Examples sorted by length, in groups that take at most `budget` tokens with their padding (but one
+    example at least)."""
+    order = sorted(ids, key=lambda i: (encoded[i].length, i))
+    groups: list[list[int]] = []
+    for i in order:
+        rows = len(encoded[i].ids)
+        if groups and (len(groups[-1]) + 1) * rows * encoded[i].length <= budget:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def run_examples(
+    model: Any, task: TaskSettings, encoded: Sequence[Encoded], pad_id: int, budget: int, machine: Runtime,
+    *, weights: torch.Tensor | None = None, stop: Callable[[], bool] = lambda: False,
+    done: Callable[[int], object] = lambda count: None,
+) -> tuple[list[np.ndarray], float, int] | None:  # fmt: skip
+    """(each example's logits in their order, summed loss, targets); None where `stop` said so.
+
+    The groups do not change what an example gets: padding is masked.
+    """
+    found: list[Any] = [None] * len(encoded)
+    loss, targets = 0.0, 0
+    training = model.training
+    model.eval()
+    try:
+        for group in by_length(encoded, range(len(encoded)), budget):
+            if stop():
+                return None
+            rows = [encoded[i] for i in group]
+            batch = task.batch(rows, pad_id).to(machine.device)
+            with torch.no_grad(), machine.autocast():
+                logits = model(**batch.inputs).logits
+            loss += task.loss(logits, batch.labels, weights).double().item()
+            targets += batch.num_targets
+            for i, output in zip(group, task.outputs(logits.float().cpu().numpy(), rows), strict=True):
+                found[i] = output
+            done(len(group))
+    finally:
+        model.train(training)
+    return found, loss, targets
+
+
+# ---------------------------------------------------------------------------------------------------- start
+
+
+def start(
+    task: TaskSettings, model_settings: Any, sections: Sections, data: Data, tokenizer_dir: Path,
+    match: dict[str, Any], machine: Runtime,
+) -> tuple[Finetuning, checkpoint.Parts]:  # fmt: skip
+    """Tokenizer, encoded examples, model with head, optimizers. Settings must be resolved.
+
+    match: the settings that must not change when the run goes on.
+    """
+    tokenizer = load_tokenizer(tokenizer_dir)
+    vocabulary = Encoder(tokenizer_dir).vocabulary
+    sides = {"train": data.train, "valid": data.valid}
+    encoded = {side: task.encode(tokenizer, examples.items, None) for side, examples in sides.items()}
+    wanted = LONGEST if task.max_length == "auto" else task.max_length
+    model = task_head.build_task_model(
+        model_settings, task.auto_model, task.head(data.train.names), vocabulary,
+        seed=sections.seed, dropout=task.dropout, max_length=max(wanted, 16),
+    )  # fmt: skip
+    limit = positions(model)
+    if limit is not None and wanted > limit:
+        if task.max_length != "auto":
+            raise InputError(f"task.max_length is {wanted}, but the model has {limit} positions")
+        wanted = limit
+    if any(one.length > wanted for rows in encoded.values() for one in rows):
+        encoded = {side: task.encode(tokenizer, rows.items, wanted) for side, rows in sides.items()}
+        cut = sum(one.cut for rows in encoded.values() for one in rows)
+        progress.say(f"{cut:,} examples are longer than {wanted} tokens and are cut (task.max_length)")
+    _warn_of_unknown(encoded["train"], Encoder(tokenizer_dir).unk_id)
+    if not task_head.takes_types(model):
+        encoded = {side: [one._replace(types=None) for one in rows] for side, rows in encoded.items()}
+    if task.head(data.train.names).get("problem_type") == "regression":
+        task_head.start_at(model, float(np.mean([one.gold for one in data.train.items])))
+    wrapped = None
+    if task.lora is not None:
+        lora = task.lora
+        wrapped = task_head.adapt(
+            model, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, targets=lora.targets,
+            seed=sections.seed,
+        )  # fmt: skip
+    freeze(model, sections.train.freeze)
+    model.to(machine.device)
+    _set_attention(model, sections.train.attention, machine, wanted)
+    work = Finetuning(task, model, data, encoded, vocabulary.pad_id, sections, machine)
+    work.settled |= {"task.max_length": wanted, "train.attention": model.config._attn_implementation}
+    if data.train.names:
+        work.settled["task.label_names"] = list(data.train.names)
+    settings = {**match, **{name: value for name, value in work.settled.items() if name in match}}
+    fingerprints = {"data": data.fingerprint(), "settings": files.digest(settings)}
+    if model_settings.pretrained is not None:
+        weights = find_model(model_settings.pretrained) / "model.safetensors"
+        fingerprints["pretrained"] = files.sha256(weights) if weights.exists() else ""
+    describes = {
+        **task.model_dump(mode="json", exclude={"data", "lora", "grid", "batch_examples", "class_weights"}),
+        "label_names": list(data.train.names), "max_length": wanted,
+    }  # fmt: skip
+    parts = checkpoint.Parts(
+        model, sections.optim.build(model), tokenizer_dir, limit or wanted, fingerprints, wrapped,
+        {checkpoint.TASK: json.dumps(describes, ensure_ascii=False, indent=1) + "\n"},
+    )  # fmt: skip
+    return work, parts
+
+
+def _warn_of_unknown(encoded: Sequence[Encoded], unk_id: int | None) -> None:
+    total = sum(one.tokens for one in encoded)
+    unknown = 0 if unk_id is None else sum(int((ids == unk_id).sum()) for one in encoded for ids in one.ids)
+    if unknown > UNKNOWN_SHARE * total:
+        progress.say(
+            f"warning: {unknown / total:.1%} of the tokens are unknown to the tokenizer; was the model made "
+            "for other text?"
+        )
+
+
+def _set_attention(model: Any, wanted: str, machine: Runtime, length: int) -> None:
+    if wanted in ("varlen", "separate"):
+        raise InputError(f"train.attention {wanted} is for packed texts", "--train.attention auto")
+    way = wanted if wanted != "auto" else "sdpa"
+    try:
+        model.set_attn_implementation(way)
+    except ValueError as error:  # a model that knows one way only
+        if wanted != "auto":
+            raise InputError(f"train.attention {wanted}: {str(error).splitlines()[0]}") from None
+
+
+def padding_share(encoded: Sequence[Encoded], groups: Iterator[list[int]]) -> float:
+    """Share of the positions of some groups that are padding."""
+    real = padded = 0
+    for group in groups:
+        rows = [encoded[i] for i in group]
+        real += sum(one.tokens for one in rows)
+        padded += sum(len(one.ids) for one in rows) * max(one.length for one in rows)
+    return 1 - real / padded if padded else 0.0
