@@ -133,6 +133,11 @@ def test_the_version(capsys: Capture) -> None:
         (["generate", "./no-such-model", "--prompt", "a"], "no-such-model"),
         (["generate", "m", "--prompt-file", "no-such.txt"], "the prompt file no-such.txt does not exist"),
         (["evaluate", "m"], "the following arguments are required: --data"),
+        (["data"], "there is nothing to look into"),
+        (["data", "no-such.csv"], "the input no-such.csv does not exist"),
+        (["data", "a.csv", "--list"], "a list of the hub takes no SPEC"),
+        (["data", "a.csv", "--search", "b"], "a list of the hub takes no SPEC"),
+        (["data", "--list", "--head", "0"], "--head: expected 1 or more, found 0"),
     ],
 )
 def test_what_is_not_understood(capsys: Capture, arguments: list[str], told: str) -> None:

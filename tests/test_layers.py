@@ -35,6 +35,7 @@ LAYERS = {
     "text": 1,
     "tokens": 2,
     "objectives": 3,
+    "tasks": 3,
     "model": 3,
     "optim": 3,
     "training": 4,

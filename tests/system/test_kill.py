@@ -13,6 +13,7 @@ import pytest
 from tane.recipe import Recipe, prepare
 from tane.training import checkpoint
 from tane.yamlio import dump_yaml
+from tests.tasks.conftest import encoder, pair_files  # noqa: F401 - fixtures
 from tests.training.conftest import settings, weights_hash
 
 STEPS = 60
@@ -30,8 +31,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Path:
     return path
 
 
-def start(recipe: Path, run: Path, **environment: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tane", "train", str(recipe), "--run-dir", str(run), "--quiet"]
+def start(recipe: Path, run: Path, verb: str = "train", **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tane", verb, str(recipe), "--run-dir", str(run), "--quiet"]
     return subprocess.Popen(
         command, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, process_group=0,
@@ -47,12 +48,14 @@ def whole(recipe: Path) -> str:
     return weights_hash(run, STEPS)
 
 
-def kill_until_done(recipe: Path, run: Path, number: int, stretch: str) -> tuple[int, int]:
+def kill_until_done(
+    recipe: Path, run: Path, number: int, stretch: str, verb: str = "train"
+) -> tuple[int, int]:
     """Kill the run at a random moment, several times, then let it end; (kills, kills inside a save)."""
     chance, kills, inside = random.Random(number), 0, 0
     for _ in range(3):
         # the save window is stretched, so that a good share of the kills falls into it
-        process = start(recipe, run, TANE_FAILPOINT=f"{stretch}=sleep:0.3")
+        process = start(recipe, run, verb, TANE_FAILPOINT=f"{stretch}=sleep:0.3")
         deadline = time.monotonic() + 60
         while not (run / "checkpoints").is_dir() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -62,7 +65,7 @@ def kill_until_done(recipe: Path, run: Path, number: int, stretch: str) -> tuple
             kills += 1
             process.wait()
             inside += any(p.name.startswith(".tmp-") for p in (run / "checkpoints").glob(".*"))
-    process = start(recipe, run)
+    process = start(recipe, run, verb)
     assert process.wait() == 0, process.stderr.read().decode()
     return kills, inside
 
@@ -115,3 +118,37 @@ def test_a_second_run_on_the_same_folder_is_refused(recipe: Path, tmp_path: Path
     time.sleep(1.0)
     os.killpg(third.pid, signal.SIGKILL)
     assert third.wait() == -signal.SIGKILL  # not 5: the dead owner's lock was free
+
+
+# ------------------------------------------------------------------------------------------------ fine-tuning
+
+
+@pytest.fixture
+def task_recipe(tmp_path: Path, encoder: Path, pair_files: tuple[Path, Path]) -> Path:  # noqa: F811
+    """A task of 40 small steps with adapters, saved every 4."""
+    values = {
+        "model": {"pretrained": str(encoder)},
+        "task": {
+            "kind": "pair-classification", "data": {"train": str(pair_files[0]), "valid": str(pair_files[1])},
+            "batch_examples": 16, "lora": {"rank": 2},
+        },
+        "train": {
+            "duration": "40 steps", "eval_every": "10 steps", "save_every": "4 steps", "threads": 1,
+            "precision": "fp32", "tensorboard": False,
+        },
+    }  # fmt: skip
+    path = tmp_path / "task.yaml"
+    path.write_text(dump_yaml(values), encoding="utf-8")
+    return path
+
+
+def test_a_killed_fine_tuning_goes_on_to_the_same_bits(task_recipe: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    process = start(task_recipe, whole, verb="finetune")
+    assert process.wait() == 0, process.stderr.read().decode()
+    kills, _ = kill_until_done(task_recipe, cut, 3, "publish.before_rename", verb="finetune")
+    assert kills >= 1
+    assert weights_hash(cut, 40) == weights_hash(whole, 40)
+    assert (cut / "scores.json").read_text() == (whole / "scores.json").read_text().replace(
+        str(whole), str(cut)
+    )

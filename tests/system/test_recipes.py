@@ -13,9 +13,12 @@ from tane.recipe import Recipe, options, train
 from tane.sample import __main__ as sample
 from tane.text.corpus import Corpus, build_corpus
 from tane.yamlio import read_yaml
+from tests.tasks.conftest import encoder  # noqa: F401 - a fixture
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
+TASKS = [path for path in RECIPES if "task" in read_yaml(path)]
+TEXTS = [path for path in RECIPES if path not in TASKS]
 SAMPLE, SNOW = FOLDER / "sample-bert.yaml", FOLDER / "snow-bert.yaml"
 SMALL = (
     "train.duration=2 steps",
@@ -51,7 +54,7 @@ def keys(values: dict[str, Any], before: str = "") -> Iterator[str]:
 
 
 def test_there_are_recipes() -> None:
-    assert RECIPES
+    assert TEXTS and {path.stem for path in TASKS} == {"mrpc", "jsts", "jcommonsenseqa", "sample-pairs"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -59,12 +62,12 @@ def test_loads_with_known_keys(path: Path) -> None:
     known = {name for name, *_ in options()}
     assert {key for key in keys(read_yaml(path)) if key not in known} == set()
     recipe = Recipe.load(path)
-    assert recipe.corpus.inputs and recipe.run_dir.startswith("runs/")
+    assert (recipe.corpus.inputs or recipe.task) and recipe.run_dir.startswith("runs/")
     again = Recipe.from_mapping(recipe.model_dump(mode="json"))
     assert again.flat() == recipe.flat()
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.stem)
 def test_can_be_planned(
     path: Path, sample_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,12 +81,52 @@ def test_can_be_planned(
     assert not run.exists()  # it plans, and writes nothing
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.stem)
 def test_trains(path: Path, sample_text: Path, tmp_path: Path) -> None:
     recipe = Recipe.load(path, *small(path), f"corpus.inputs={sample_text}", f"run_dir={tmp_path / 'run'}")
     metrics = train(recipe).metrics
     assert metrics["steps"] == 2 and metrics["valid_loss"] > 0
     assert (Path(metrics["model"]) / "model.safetensors").is_file()
+
+
+FILES = {
+    "mrpc": ("mrpc/msr_paraphrase_train.txt", "mrpc/msr_paraphrase_test.txt"),
+    "jsts": ("jsts/train-v1.3.json", "jsts/valid-v1.3.json"),
+    "jcommonsenseqa": ("jcommonsenseqa/train-v1.3.json", "jcommonsenseqa/valid-v1.3.json"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_fine_tunes_on_the_real_files(
+    name: str, real_data: Path, tmp_path: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe with its files at hand, planned and trained for two steps on a tiny model."""
+    files = [
+        f"--task.data.{side}={real_data / 'pairs' / file}"
+        for side, file in zip(("train", "test"), FILES[name], strict=True)
+    ]
+    flags = [
+        "--model.pretrained",
+        str(encoder),
+        "--run-dir",
+        str(tmp_path / "run"),
+        "--train.duration",
+        "2 steps",
+    ]
+    arguments = [
+        str(FOLDER / f"{name}.yaml"),
+        *(word for file in files for word in file.split("=", 1)),
+        *flags,
+    ]
+    assert cli.main(["plan", *arguments, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert values["steps"] == 2 and values["padding_share"] < 0.1 and not (tmp_path / "run").exists()
+    assert cli.main(["finetune", *arguments, "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    counts = {"mrpc": (4076, 1725), "jsts": (12_451, 1457), "jcommonsenseqa": (8939, 1119)}[name]
+    examples = metrics["examples"]
+    assert (examples["train"] + examples["valid"], examples["test"]) == counts, "none is lost"
+    assert metrics["split"] == "test" and set(metrics["metrics"]) and set(metrics["baseline"])
 
 
 def test_a_bert_of_the_sample_fills_masks(

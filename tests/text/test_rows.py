@@ -24,6 +24,7 @@ from tane.settings import build
 from tane.text import typed
 from tane.text.rows import RowsSettings, Table, is_hub_name, name_labels, read_table, require_column, where
 from tests.text.hub_server import serve
+from tests.text.mutations import survives
 
 datasets = pytest.importorskip("datasets")
 datasets.disable_progress_bars()
@@ -272,6 +273,17 @@ def test_bad_rows_stop_or_are_counted(tmp_path: Path) -> None:
     assert table.data["a"][:] == ["x", "y"] and table.dropped == {"bad_line": 1, "undecodable": 1}
 
 
+def test_values_that_are_nested_deeply(tmp_path: Path) -> None:
+    for depth in (33, 400, 900):
+        deep = '{"a": ' + "[" * depth + "]" * depth + "}\n"
+        path = written(tmp_path, "a.jsonl", '{"a": [[]]}\n' + deep)
+        assert "line 2: a value is nested too deeply" in refused(lambda path=path: read_table(path))
+        table = read_table(path, RowsSettings(on_bad="skip"))
+        assert len(table.data) == 1 and table.dropped == {"nested": 1}
+    fine = '{"a": ' + '{"b": [' * 16 + "1" + "]}" * 16 + "}\n"
+    assert len(read_table(written(tmp_path, "b.jsonl", fine * 2)).data) == 2
+
+
 def test_files_without_rows(tmp_path: Path) -> None:
     for name in ("a.csv", "a.jsonl", "a.json"):
         assert "holds no rows" in refused(lambda name=name: read_table(written(tmp_path, name, "")))
@@ -296,6 +308,19 @@ def test_names_of_columns(tmp_path: Path) -> None:
 
 def test_a_number_as_the_name_of_a_column(tmp_path: Path) -> None:
     assert read_table(written(tmp_path, "a.csv", "1,2\nx,y\n")).data.to_dict() == {"1": ["x"], "2": ["y"]}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "arrow"])
+def test_damaged_files_give_rows_or_one_error(ending: str, tmp_path: Path, pairs: Any) -> None:
+    path = tmp_path / f"x.{ending}"
+    if ending == "arrow":
+        pairs.save_to_disk(tmp_path / "saved")
+        next((tmp_path / "saved").glob("*.arrow")).rename(path)
+    else:
+        {"csv": pairs.to_csv, "jsonl": pairs.to_json, "parquet": pairs.to_parquet}[ending](path)
+    good = path.read_bytes()
+    ends = {survives(lambda at: read_table(str(at)), path, good, number) for number in range(40)}
+    assert ends == {True, False}
 
 
 # ------------------------------------------------------------------------------------------ folders, splits

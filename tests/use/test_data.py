@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import tane
+from tane.cli import main
 from tane.errors import InputError
 from tane.text.columns import width
 from tane.use import data as module
@@ -115,11 +116,7 @@ def test_lines_fit_into_a_terminal(tmp_path: Path) -> None:
     page = report(show_data(str(path), label_names=names).metrics)
     lines = [line for line in page.splitlines() if str(path) not in line]
     assert max(map(width, lines)) <= 100 and "\u200b" not in page and "\t" not in page
-    assert (
-        "3 label number 3 and 26 more" in page
-        and "… 10 more" in page
-        and "<U+200B>\\t" in page
-    )
+    assert "3 label number 3 and 26 more" in page and "… 10 more" in page and "<U+200B>\\t" in page
     assert sum("長い" in line for line in lines) == 3 * 4 and page.count("…") >= 6
 
 
@@ -281,6 +278,23 @@ def test_what_is_left_out_of_a_folder_is_said_once(
     (tmp_path / "b.png").write_bytes(b"x")
     show_data(str(tmp_path))
     assert capsys.readouterr().err.count("unknown kind") == 1
+
+
+# ----------------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_prints_a_page_or_one_object(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--label-names", *NAMES, "--where", "label=equivalent", "idx<12", "--head", "1"]
+    assert main(["data", pairs, *named]) == 0
+    assert "1 of 3 examples, where label=equivalent and idx<12" in capsys.readouterr().out
+    assert main(["data", pairs, *named, "--json"]) == 0
+    printed = capsys.readouterr().out
+    expected = show_data(pairs, label_names=NAMES, where=["label=equivalent", "idx<12"], head=1).metrics
+    assert json.loads(printed) == expected and "猫" not in printed and "雨だ。" in printed
+    assert main(["data", pairs, "--column", "sentence1"]) == 0
+    assert "3 documents" in capsys.readouterr().out
+    assert main(["data", pairs, "--where", "labl=1", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["code"] == 2
 
 
 # --------------------------------------------------------------------------------------------------- the hub

@@ -1,379 +1,321 @@
-"""Kinds of sentence pairs: what a fact is made of, and the wordings that all say that same fact.
+"""Kinds of sentence pairs: scenes, and the two ways in which each of their states can be said.
 
-A kind is a table with holes. A fact fills each column with a row of its table; every wording of the kind
-then states that one fact, so two wordings of one fact say the same thing. The fact is broken in one of
-two ways: two columns trade places (who gave and who was given), or one column gets another row. Wordings
-are templates of `grammar.py`; {d} closes a sentence that ends in an adjective of the tables below.
+A kind has columns (who, what, when), which a scene is drawn from; scenes, each a group of wordings that
+say the same of {z}; and states of {z}. A state is written on two sides, and all phrases of a state, on
+either side, say the same: "パン屋" and "パンを売っている店", or "I gave her" and "she was given by me". A pair
+takes one sentence from each side: of one state, and they say the same; of two states, and they do not.
+Phrases and wordings are templates of `grammar.py`. The facts of the definitions are those of the corpus.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from tane.sample import fact_tables as tables
+from tane.sample.facts import bare_clause
+from tane.sample.season_facts import SEASON_ROWS, TIME_ROWS
 from tane.sample.world import FAMILY, WEEKDAYS
 
 Row = tuple[str, ...]
-
-
-class Column(NamedTuple):
-    """One part of a fact: the slots that it fills, and the rows they are filled from."""
-
-    slots: tuple[str, ...]
-    rows: tuple[Row, ...]
+State = tuple[Row, Row]
 
 
 class Kind(NamedTuple):
-    """A kind of fact and all that can be said of it.
-
-    `ends` are the two columns that trade places in a fact of the other meaning; they draw from one table.
-    `changes` are the columns that may get another row instead. Two of the `ends` are never equal.
-    """
+    """One kind of pairs; see the module's header. `columns` are (names of slots, rows of values)."""
 
     name: str
-    columns: tuple[Column, ...]
-    ends: tuple[int, int]
-    changes: tuple[int, ...]
-    wordings: tuple[str, ...]
+    columns: tuple[tuple[str, tuple[Row, ...]], ...]
+    scenes: tuple[Row, ...]
+    states: tuple[State, ...]
 
 
-def _column(slots: str, rows: tuple[str, ...] | tuple[Row, ...]) -> Column:
-    """A column; a row of one value may be written as that value."""
-    return Column(tuple(slots.split()), tuple((r,) if isinstance(r, str) else r for r in rows))
-
-
-# Names that a dictionary of Japanese cuts off rightly, whatever stands next to them: girls, then boys.
+# Names that MeCab cuts off whole, whatever stands next to them: girls, then boys.
 GIRLS = ("さくら", "あおい", "めい", "ちひろ", "みさき", "なつみ", "まなみ", "ゆうな")
 BOYS = ("りく", "たくみ", "しんじ", "ひろし", "はると", "ゆうと", "こうた", "かいと")
-PEOPLE = GIRLS + BOYS + FAMILY
 
-PRESENTS = (
-    "本",
-    "ボール",
-    "絵の具",
-    "新しいくつ",
-    "時計",
-    "ぼうし",
-    "図かん",
-    "手ぶくろ",
-    "色えんぴつ",
-    "花",
-    "りんご",
-    "みかん",
-    "クッキー",
-    "絵本",
-    "チューリップの球根",
-    "きれいな石",
+
+def _rows(*values: str) -> tuple[Row, ...]:
+    return tuple((value,) for value in values)
+
+
+_A = ("a", _rows(*GIRLS, *BOYS, *FAMILY))
+_DAY = ("e", _rows(*WEEKDAYS))
+_ME = ("w", _rows("わたし", "ぼく"))
+
+
+def _defined(rows: Iterable[tuple[str, str]]) -> tuple[State, ...]:
+    """States of a name and its descriptions, from rows (name, description)."""
+    found: dict[str, list[str]] = {}
+    for name, description in rows:
+        found.setdefault(name, []).append(description)
+    return tuple(((name,), tuple(descriptions)) for name, descriptions in found.items())
+
+
+def _scenes(*rows: str) -> tuple[Row, ...]:
+    """Wordings of "someone did something with {z}", from rows of particle, past and predicate."""
+    out = []
+    for row in rows:
+        particle, past, verb = row.split()
+        out.append(
+            (
+                f"{{a}}は、{{e}}に{{z}}{particle}[{verb}:た]",
+                f"{{e}}に{{z}}{particle}{past}のは、{{a}}[だ]",
+                f"{{a}}が{{e}}に{past}のは、{{z}}[だ]",
+            )
+        )
+    return tuple(out)
+
+
+STORES = Kind("店", (_A, _DAY), _scenes("へ 行った 行く"), _defined((s, f"{o}を売っている店") for s, o in tables.STORES))
+PLACES = Kind(
+    "場所",
+    (_A, _DAY),
+    _scenes("へ 行った 行く"),
+    _defined((p, f"{o}{w}{v}ところ") for p, o, w, v in tables.PLACES if p not in ("学校", "体育館")),
 )
-LOANS = (
-    "本",
-    "かさ",
-    "えんぴつ",
-    "消しゴム",
-    "ボール",
-    "なわとび",
-    "ノート",
-    "虫めがね",
-    "図かん",
-    "はさみ",
-    "自転車",
-    "タオル",
-    "時計",
-    "カメラ",
-    "あみ",
+TOOLS = Kind(
+    "道具", (_A, _DAY), _scenes("を 使った 使う", "を さがした さがす", "を 借りた 借りる"), _defined((t, f"{o}を{v}道具") for t, o, v in tables.TOOLS)
 )
-SKILLS = (
-    "歌",
-    "ピアノ",
-    "水泳",
-    "おどり",
-    "なわとび",
-    "おりがみ",
-    "料理",
-    "花の名前",
-    "星の名前",
-    "野菜の育て方",
-    "カレーの作り方",
-    "クッキーの作り方",
-    "たこの作り方",
-    "はかりの使い方",
+JOBS = Kind("仕事", (_A, _DAY), _scenes("に 会った 会う"), _defined((j, f"{o}を{v}人") for j, o, v in tables.JOBS))
+RIDES = Kind("乗り物", (_A, _DAY), _scenes("を 見た 見る", "に 乗った 乗る"), _defined((x, f"{o}{w}{v}乗り物") for x, o, w, v in tables.RIDES))
+ANIMALS = Kind(
+    "動物",
+    (_A, _DAY),
+    _scenes("を 見た 見る", "を かいた かく"),
+    _defined(
+        [(a, f"{s}と鳴く生き物") for a, s in tables.SOUNDS]
+        + [(a, f"{f}が好きな生き物") for a, f in tables.FOODS]
+        + [(a, f"{p}が{j}生き物") for a, p, j in tables.LOOKS]
+    ),
 )
-CHORES = (
-    "宿題",
-    "仕事",
-    "買い物",
-    "料理",
-    "部屋のそうじ",
-    "庭のそうじ",
-    "畑の仕事",
-    "せんたく",
-    "本だなのそうじ",
-    "花の水やり",
-    "台所のかたづけ",
+SEASONS = Kind(
+    "季節",
+    (_A, ("p", _rows("海", "山", "動物園", "森", "おばあさんの家", "南の島", "北の町"))),
+    (
+        ("{a}は、{z}に生まれ{ta}", "{a}が生まれたのは、{z}[だ]"),
+        ("{a}は、{z}に{p}へ[行く:た]", "{a}が{p}へ行ったのは、{z}[だ]", "{z}に{p}へ行ったのは、{a}[だ]"),
+    ),
+    _defined((k, bare_clause(c) + "ころ") for k, w, cs, _, _ in SEASON_ROWS for c in cs[:1]),
 )
-CONTESTS = (
-    "かけっこ",
-    "水泳",
-    "なわとび",
-    "クイズ",
-    "すもう",
-    "ボール投げ",
-    "なぞなぞ",
-    "算数のテスト",
-    "カルタ",
-    "木登り",
-    "漢字のテスト",
+TIMES = Kind(
+    "時間",
+    (_A, ("p", _rows("駅", "学校", "家", "公園", "港", "本屋", "図書館"))),
+    (("{a}は、{z}に{p}に[着く:た]", "{a}が{p}に着いたのは、{z}[だ]", "{z}に{p}に着いたのは、{a}[だ]"),),
+    _defined((k, bare_clause(c).replace("(みんな|子どもたち)", "みんな") + "ころ") for k, w, cs, _, _ in TIME_ROWS for c in cs[:1]),
 )
-TRAITS = (
-    ("せ", "高い", "低い"),
-    ("足", "速い", "おそい"),
-    ("かみ", "長い", "短い"),
-    ("声", "大きい", "小さい"),
-    ("手", "大きい", "小さい"),
-    ("荷物", "重い", "軽い"),
-    ("かばん", "大きい", "小さい"),
-    ("くつ", "新しい", "古い"),
-    ("部屋", "広い", "せまい"),
-    ("かさ", "長い", "短い"),
-    ("家", "遠い", "近い"),
+WEEK = Kind(
+    "曜日",
+    (_A, ("p", _rows("駅", "海", "公園", "港", "本屋", "図書館", "動物園", "病院", "花屋"))),
+    (("{a}は、{z}に{p}へ[行く:た]", "{a}が{p}へ行ったのは、{z}[だ]", "{z}に{p}へ行ったのは、{a}[だ]"),),
+    _defined(
+        [(b, f"{a}の次の日") for a, b in zip(tables.WEEK, tables.WEEK[1:], strict=False)]
+        + [(a, f"{b}の前の日") for a, b in zip(tables.WEEK, tables.WEEK[1:], strict=False)]
+    ),
 )
-TRAITS += tuple((x, k, j) for x, j, k in TRAITS)
-TOWN = (
-    "学校",
-    "図書館",
-    "公園",
-    "駅",
-    "本屋",
-    "花屋",
-    "パン屋",
-    "魚屋",
-    "病院",
-    "体育館",
-    "プール",
-    "池",
-    "橋",
-    "神社",
-    "広場",
-    "畑",
-    "動物園",
-    "八百屋",
+COLOURS = Kind(
+    "色",
+    (_A, ("x", _rows("かさ", "ぼうし", "ボール", "くつ", "ふくろ", "マフラー", "かばん")), _DAY),
+    (("{a}は、{e}に{z}{x}を[買う:た]", "{a}が{e}に買ったのは、{z}{x}[だ]", "{e}に{z}{x}を買ったのは、{a}[だ]"),),
+    _defined((j, f"{x}と同じ色の") for x, n, j, q in tables.colour_rows()),
 )
-SIDES = (("北", "南"), ("南", "北"), ("東", "西"), ("西", "東"), ("右", "左"), ("左", "右"))
-ACTS = (
+
+_GIFTS = _rows("本", "ボール", "絵の具", "時計", "ぼうし", "図かん", "手ぶくろ", "花", "りんご", "みかん", "絵本", "クッキー")
+_LOANS = _rows("本", "かさ", "ボール", "なわとび", "ノート", "虫めがね", "はさみ", "自転車", "タオル", "カメラ", "えんぴつ")
+_SKILLS = _rows("歌", "ピアノ", "水泳", "おどり", "なわとび", "おりがみ", "料理", "花の名前", "星の名前", "クッキーの作り方")
+_CHORES = _rows("仕事", "買い物", "料理", "部屋のそうじ", "庭のそうじ", "畑の仕事", "せんたく", "本だなのそうじ")
+_GAMES = _rows("かけっこ", "水泳", "なわとび", "クイズ", "なぞなぞ", "テスト", "ボール投げ")
+
+
+def _given(name: str, things: tuple[Row, ...], p: str, give: str, kureru: str, get: str, kara: str) -> Kind:
+    """Giving and getting between the teller and another; the verbs as past and predicate."""
+    g, gv = give.split()
+    k, kv = kureru.split()
+    t, tv = get.split()
+    return Kind(
+        name,
+        (_ME, _A, ("x", things)),
+        (("{z}",),),
+        (
+            (
+                (f"{{w}}は、{{a}}{p}{{x}}を{gv}", f"{{a}}{p}{{x}}を{g}のは、{{w}}[だ]"),
+                (f"{{a}}は、{{w}}{kara}{{x}}を{tv}", f"{{w}}{kara}{{x}}を{t}のは、{{a}}[だ]"),
+            ),
+            (
+                (f"{{a}}は、{{w}}{p}{{x}}を{kv}", f"{{w}}{p}{{x}}を{k}のは、{{a}}[だ]"),
+                (f"{{w}}は、{{a}}{kara}{{x}}を{tv}", f"{{a}}{kara}{{x}}を{t}のは、{{w}}[だ]"),
+            ),
+        ),
+    )
+
+
+GIVING = (
+    _given("あげる", _GIFTS, "に", "あげた [あげる:た]", "くれた [くれる:た]", "もらった [もらう:た]", "から"),
+    _given("かす", _LOANS, "に", "かした [かす:た]", "かしてくれた かして[くれる:た]", "借りた [借りる:た]", "から"),
+    _given("教える", _SKILLS, "に", "教えた [教える:た]", "教えてくれた 教えて[くれる:た]", "習った [習う:た]", "から"),
+    _given("手伝う", _CHORES, "の", "手伝った [手伝う:た]", "手伝ってくれた 手伝って[くれる:た]", "手伝ってもらった 手伝って[もらう:た]", "に"),
+)
+
+
+def _turned(first: tuple[str, str], second: tuple[str, str]) -> tuple[State, ...]:
+    """Two states that differ in who is who: sentences about {w} and {a}, and the same with the two exchanged."""
+
+    def swap(text: str) -> str:
+        return text.replace("{w}", "{?}").replace("{a}", "{w}").replace("{?}", "{a}")
+
+    return (first, second), (tuple(map(swap, first)), tuple(map(swap, second)))
+
+
+WINNING = Kind(
+    "勝つ",
+    (_ME, _A, ("x", _GAMES)),
+    (("{z}",),),
+    _turned(
+        ("{w}は、{x}で{a}に[勝つ:た]", "{x}で{a}に勝ったのは、{w}[だ]"),
+        ("{a}は、{x}で{w}に[負ける:た]", "{x}で{w}に負けたのは、{a}[だ]"),
+    ),
+)
+COMPARING = Kind(
+    "くらべる",
+    (
+        _ME,
+        _A,
+        (
+            "x j k",
+            (
+                ("せ", "高い", "低い"),
+                ("足", "速い", "おそい"),
+                ("かみ", "長い", "短い"),
+                ("手", "大きい", "小さい"),
+                ("荷物", "重い", "軽い"),
+                ("くつ", "新しい", "古い"),
+                ("部屋", "広い", "せまい"),
+                ("声", "大きい", "小さい"),
+            ),
+        ),
+    ),
+    (("{z}",),),
+    _turned(
+        ("{w}は、{a}より{x}が{j}{d}", "{a}より{w}のほうが、{x}が{j}{d}"),
+        ("{a}は、{w}より{x}が{k}{d}", "{w}より{a}のほうが、{x}が{k}{d}"),
+    ),
+)
+_ACTS = (
     ("手を", "あらう"),
     ("本を", "読む"),
     ("絵を", "かく"),
     ("歌を", "歌う"),
-    ("りんごを", "食べる"),
     ("水を", "飲む"),
     ("手紙を", "書く"),
     ("花に水を", "やる"),
-    ("部屋を", "かたづける"),
     ("犬と", "遊ぶ"),
-    ("パンを", "買う"),
     ("公園を", "歩く"),
-    ("字を", "習う"),
-    ("クッキーを", "焼く"),
-    ("まどを", "開ける"),
-    ("歯を", "みがく"),
-    ("池で", "泳ぐ"),
+    ("ピアノを", "習う"),
+    ("部屋を", "かたづける"),
     ("友だちに", "会う"),
 )
-FOOD = ("りんご", "みかん", "トマト", "もも", "なし", "パン", "コロッケ", "ケーキ", "おにぎり", "かき")
-NUMBERS = ("二つ", "三つ", "四つ", "五つ", "六つ", "七つ", "八つ")
-GOT = (("買う", "買った"), ("もらう", "もらった"), ("食べる", "食べた"))
-LIKED = (
-    "犬",
-    "猫",
-    "うさぎ",
-    "春",
-    "夏",
-    "秋",
-    "冬",
-    "海",
-    "山",
-    "本",
-    "歌",
-    "絵",
-    "りんご",
-    "みかん",
-    "カレー",
-    "音楽",
-    "算数",
-    "水泳",
+ORDER = Kind(
+    "前と後",
+    (_A, ("o v", _ACTS)),
+    (("{z}",),),
+    (
+        (
+            ("{a}は、夕ごはんの前に{o}[{v}:た]", "{a}が{o}[{v}:過]のは、夕ごはんの前[だ:た]"),
+            ("{a}は、{o}[{v}:て]から夕ごはんを[食べる:た]", "{a}が夕ごはんを食べたのは、{o}[{v}:過]後[だ:た]"),
+        ),
+        (
+            ("{a}は、夕ごはんの後で{o}[{v}:た]", "{a}が{o}[{v}:過]のは、夕ごはんの後[だ:た]"),
+            ("{a}は、{o}[{v}:辞]前に夕ごはんを[食べる:た]", "{a}が夕ごはんを食べたのは、{o}[{v}:辞]前[だ:た]"),
+        ),
+    ),
 )
-FINDS = (
-    "赤い花",
-    "白い花",
-    "青いボール",
-    "白いボール",
-    "黒い猫",
-    "白い猫",
-    "茶色の犬",
-    "黒い犬",
-    "丸い石",
-    "黒い石",
-    "古い本",
-    "黄色いかさ",
-    "赤いかさ",
-    "青いぼうし",
-    "白いぼうし",
-)
+_TOWN = _rows("図書館", "公園", "駅", "本屋", "花屋", "パン屋", "魚屋", "病院", "体育館", "プール", "池", "橋", "神社", "広場", "畑", "動物園", "八百屋", "田んぼ", "港", "川", "森", "山")
 
-_A, _B = _column("a", PEOPLE), _column("b", PEOPLE)
 
-KINDS = (
-    Kind(
-        "あげる",
-        (_A, _B, _column("x", PRESENTS)),
-        (0, 1),
-        (0, 1, 2),
+def _side(n: str, s: str) -> State:
+    return (
+        (f"{{p}}は、学校の{n}に[ある]", f"学校の{n}には、{{p}}が[ある]", f"学校の{n}にあるのは、{{p}}[だ]"),
+        (f"学校は、{{p}}の{s}に[ある]", f"{{p}}の{s}には、学校が[ある]", f"{{p}}の{s}にあるのは、学校[だ]"),
+    )
+
+
+SIDES = Kind(
+    "方角",
+    (("p", _TOWN),),
+    (("{z}",),),
+    (_side("北", "南"), _side("南", "北"), _side("東", "西"), _side("西", "東")),
+)
+ABLE = Kind(
+    "できる",
+    (
+        _A,
         (
-            "{a}は、{b}に{x}を[あげる:た]",
-            "{b}は、{a}から{x}を[もらう:た]",
-            "{b}に{x}をあげたのは、{a}[だ]",
-            "{a}から{x}をもらったのは、{b}[だ]",
+            "o g v",
+            (
+                ("海で", "泳げ", "泳ぐ"),
+                ("自転車に", "乗れ", "乗る"),
+                ("ピアノを", "ひけ", "ひく"),
+                ("むずかしい字を", "読め", "読む"),
+                ("カレーを", "作れ", "作る"),
+                ("高い木に", "登れ", "登る"),
+                ("速く", "走れ", "走る"),
+                ("上手に", "歌え", "歌う"),
+                ("高く", "とべ", "とぶ"),
+                ("一人で", "行け", "行く"),
+            ),
+        ),
+    ),
+    (("{a}は、{z}", "今、{a}は{z}"),),
+    (
+        (("{o}{g}{ru}",), ("{o}{v}ことが[できる]",)),
+        (("{o}{g}{nai}",), ("{o}{v}ことが[できる:ない]",)),
+    ),
+)
+OPPOSITE = (
+    Kind(
+        "反対",
+        (_A, ("p", _rows("部屋", "台所", "家", "店", "教室", "車"))),
+        (("{a}の{p}のまどは、{z}", "今、{a}の{p}のまどは{z}"),),
+        (
+            (("[開く:ている]", "しまって[いる:ない]"), ("開けて[ある]", "しめて[ある:ない]")),
+            (("しまって[いる]", "開いて[いる:ない]"), ("しめて[ある]", "開けて[ある:ない]")),
         ),
     ),
     Kind(
-        "かす",
-        (_A, _B, _column("x", LOANS)),
-        (0, 1),
-        (0, 1, 2),
+        "反対",
+        (_A, ("p", _rows("部屋", "二階", "バスの中", "家", "電車の中", "ベンチ"))),
+        (("{a}は、{p}で{z}", "{p}で、{a}は{z}"),),
         (
-            "{a}は、{b}に{x}を[かす:た]",
-            "{b}は、{a}から{x}を[借りる:た]",
-            "{b}に{x}をかしたのは、{a}[だ]",
-            "{a}から{x}を借りたのは、{b}[だ]",
+            (("起きて[いる]", "ねむって[いる:ない]"), ("目をさまして[いる]", "ねて[いる:ない]")),
+            (("ねむって[いる]", "起きて[いる:ない]"), ("ねて[いる]", "目をさまして[いる:ない]")),
         ),
     ),
     Kind(
-        "教える",
-        (_A, _B, _column("x", SKILLS)),
-        (0, 1),
-        (0, 1, 2),
+        "反対",
+        (_A, _DAY),
+        (("{a}は、{e}に{z}", "{e}に、{a}は{z}"),),
         (
-            "{a}は、{b}に{x}を[教える:た]",
-            "{b}は、{a}から{x}を[習う:た]",
-            "{b}に{x}を教えたのは、{a}[だ]",
-            "{a}から{x}を習ったのは、{b}[だ]",
-        ),
-    ),
-    Kind(
-        "手伝う",
-        (_A, _B, _column("x", CHORES)),
-        (0, 1),
-        (0, 1, 2),
-        (
-            "{a}は、{b}の{x}を[手伝う:た]",
-            "{b}は、{a}に{x}を手伝って[もらう:た]",
-            "{b}の{x}を手伝ったのは、{a}[だ]",
-            "{a}に{x}を手伝ってもらったのは、{b}[だ]",
-        ),
-    ),
-    Kind(
-        "勝つ",
-        (_A, _B, _column("x", CONTESTS)),
-        (0, 1),
-        (0, 1, 2),
-        (
-            "{a}は、{x}で{b}に[勝つ:た]",
-            "{b}は、{x}で{a}に[負ける:た]",
-            "{x}で{b}に勝ったのは、{a}[だ]",
-            "{x}で{a}に負けたのは、{b}[だ]",
-        ),
-    ),
-    Kind(
-        "くらべる",
-        (_A, _B, _column("x j k", TRAITS)),
-        (0, 1),
-        (0, 1),
-        (
-            "{a}は、{b}より{x}が{j}{d}",
-            "{b}は、{a}より{x}が{k}{d}",
-            "{b}より{a}のほうが、{x}が{j}{d}",
-            "{a}より{b}のほうが、{x}が{k}{d}",
-        ),
-    ),
-    Kind(
-        "場所",
-        (_column("p", TOWN), _column("q", TOWN), _column("n s", SIDES)),
-        (0, 1),
-        (0, 1, 2),
-        (
-            "{p}は、{q}の{n}に[ある]",
-            "{q}は、{p}の{s}に[ある]",
-            "{q}の{n}には、{p}が[ある]",
-            "{p}の{s}には、{q}が[ある]",
-            "{q}の{n}にあるのは、{p}[だ]",
-            "{p}の{s}にあるのは、{q}[だ]",
-        ),
-    ),
-    Kind(
-        "順番",
-        (_A, _column("o v", ACTS), _column("q w", ACTS)),
-        (1, 2),
-        (0, 1, 2),
-        (
-            "{a}は、{o}[{v}:て]から、{q}[{w}:た]",
-            "{a}は、{q}[{w}:辞]前に、{o}[{v}:た]",
-            "{a}は、{o}[{v}:過]後で、{q}[{w}:た]",
-            "{a}が{q}[{w}:過]のは、{o}[{v}:過]後[だ:た]",
-            "{a}が{o}[{v}:過]のは、{q}[{w}:辞]前[だ:た]",
-        ),
-    ),
-    Kind(
-        "数",
-        (_A, _column("x", FOOD), _column("y", FOOD), _column("m", NUMBERS), _column("n", NUMBERS),
-         _column("v t", GOT)),
-        (3, 4),
-        (0, 1, 2, 3, 4),
-        (
-            "{a}は、{x}を{m}、{y}を{n}[{v}:た]",
-            "{a}は、{y}を{n}、{x}を{m}[{v}:た]",
-            "{a}が{t}のは、{x}{m}と{y}{n}[だ]",
-            "{a}が{t}のは、{y}{n}と{x}{m}[だ]",
-            "{x}を{m}、{y}を{n}{t}のは、{a}[だ]",
-            "{y}を{n}、{x}を{m}{t}のは、{a}[だ]",
-        ),
-    ),
-    Kind(
-        "好み",
-        (_A, _B, _column("x", LIKED), _column("y", LIKED)),
-        (0, 1),
-        (0, 1, 2, 3),
-        (
-            "{a}は{x}が好きで、{b}は{y}が好き[だ]",
-            "{b}は{y}が好きで、{a}は{x}が好き[だ]",
-            "{a}が好きなのは{x}で、{b}が好きなのは{y}[だ]",
-            "{b}が好きなのは{y}で、{a}が好きなのは{x}[だ]",
-            "{x}が好きなのは{a}で、{y}が好きなのは{b}[だ]",
-            "{y}が好きなのは{b}で、{x}が好きなのは{a}[だ]",
-        ),
-    ),
-    Kind(
-        "した人",
-        (_A, _B, _column("o v", ACTS)),
-        (0, 1),
-        (0, 1, 2),
-        (
-            "{a}は{o}[{v}:た]が、{b}は[{v}:なかった]",
-            "{b}は[{v}:なかった]が、{a}は{o}[{v}:た]",
-            "{o}[{v}:過]のは{a}で、{b}は[{v}:なかった]",
-            "{o}[{v}:過]のは、{b}ではなく{a}[だ]",
-            "{b}ではなく{a}が、{o}[{v}:た]",
-        ),
-    ),
-    Kind(
-        "見つけた",
-        (_A, _column("e", WEEKDAYS), _column("p", TOWN), _column("x", FINDS)),
-        (0, 0),
-        (0, 1, 2, 3),
-        (
-            "{a}は、{e}に{p}で{x}を[見つける:た]",
-            "{e}に{p}で{x}を見つけたのは、{a}[だ]",
-            "{a}が{p}で{x}を見つけたのは、{e}[だ]",
-            "{p}で{a}が{e}に見つけたのは、{x}[だ]",
-            "{e}、{p}で{x}を見つけたのは、{a}[だ:た]",
+            (("学校に[来る:た]", "学校を[休む:なかった]"), ("学校に[行く:た]", "学校を休みに[する:なかった]")),
+            (("学校を[休む:た]", "学校に[来る:なかった]"), ("学校を休みに[する:た]", "学校に[行く:なかった]")),
         ),
     ),
 )
+KINDS: dict[str, tuple[tuple[Kind, ...], int]] = {
+    "店": ((STORES,), 10),
+    "場所": ((PLACES,), 10),
+    "道具": ((TOOLS,), 10),
+    "仕事": ((JOBS,), 10),
+    "乗り物": ((RIDES,), 5),
+    "動物": ((ANIMALS,), 12),
+    "季節": ((SEASONS,), 10),
+    "時間": ((TIMES,), 6),
+    "曜日": ((WEEK,), 6),
+    "色": ((COLOURS,), 6),
+    "やりもらい": (GIVING, 20),
+    "勝つ": ((WINNING,), 6),
+    "くらべる": ((COMPARING,), 10),
+    "前と後": ((ORDER,), 8),
+    "方角": ((SIDES,), 0),
+    "できる": ((ABLE,), 6),
+    "反対": (OPPOSITE, 12),
+}

@@ -1,15 +1,11 @@
 """draft"""
 from __future__ import annotations
-
-from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
-
 from tane.sample.grammar import PLAIN, POLITE, render
 from tane.sample.pair_kinds import BOYS, GIRLS, KINDS, Kind
 
 SAME, DIFFERENT = "同じ", "違う"
-Fact = tuple  # one row per column
 
 
 class Pair(NamedTuple):
@@ -18,83 +14,48 @@ class Pair(NamedTuple):
     label: str
     kind: str
     how: str
-    facts: tuple
+    fact: tuple
 
 
-def key(kind: Kind, fact):
-    rows = [r for c, r in enumerate(fact)]
-    return (kind.name, *sorted(v for r in rows for v in r))
+ENDS = {POLITE: {"d": "です", "ru": "ます", "nai": "ません", "ta": "ました"}, PLAIN: {"d": "", "ru": "る", "nai": "ない", "ta": "た"}}
 
 
-def draw(kind, rng):
-    while True:
-        fact = [rng.choice(c.rows) for c in kind.columns]
-        if len(set(fact)) == len(fact):
-            return fact
-
-
-def other(kind, fact, rng, swap):
-    i, j = kind.ends
-    if i != j and swap:
-        out = list(fact); out[i], out[j] = out[j], out[i]
-        return out
-    while True:
-        out = list(fact)
-        c = rng.choice(kind.changes)
-        out[c] = rng.choice(kind.columns[c].rows)
-        if len(set(out)) == len(out) and key(kind, out) != key(kind, fact):
-            return out
-
-
-def say(kind, fact, n, style, rng):
-    slots = {"d": "です" if style == POLITE else ""}
-    for column, row in zip(kind.columns, fact, strict=True):
-        for s, v in zip(column.slots, row, strict=True):
-            if style == POLITE:
-                v += "さん" if v in GIRLS else "くん" if v in BOYS else ""
-            slots[s] = v
-    return render(kind.wordings[n], slots, rng, style) + "。"
-
-
-def first(kind, n):
-    i, j = kind.ends
-    if i == j: return True
-    w = kind.wordings[n]
-    return w.index("{" + kind.columns[i].slots[0] + "}") < w.index("{" + kind.columns[j].slots[0] + "}")
-
-
-def wordings(kind, rng):
-    n = len(kind.wordings)
-    keep = rng.random() < 0.5
-    while True:
-        a, b = rng.sample(range(n), 2)
-        if kind.ends[0] == kind.ends[1] or (first(kind, a) == first(kind, b)) == keep:
-            return a, b
-
-
-SWAP = 0.6
-def pairs_of(kind, count, rng, used) -> Iterator[Pair]:
-    for label in [SAME, DIFFERENT] * (count // 2):
-        while True:
-            fact = draw(kind, rng)
-            swap = rng.random() < SWAP
-            second = fact if label == SAME else other(kind, fact, rng, swap)
-            keys = {key(kind, fact), key(kind, second)}
-            if not keys & used:
-                break
-        used |= keys
-        a, b = wordings(kind, rng)
-        style = rng.choice((POLITE, PLAIN))
-        how = label if label == SAME else "swap" if len(keys) == 1 else "change"
-        yield Pair(say(kind, fact, a, style, rng), say(kind, second, b, style, rng), label, kind.name, how, tuple(keys))
-
-
-def pairs(counts=(250, 34, 34), seed=0):
-    used = set()
+def draw(kind: Kind, same, rng):
+    style = rng.choice((POLITE, PLAIN))
+    scene = rng.randrange(len(kind.scenes))
+    slots = dict(ENDS[style])
+    fact = [kind.name, str(scene)]
+    for names, rows in kind.columns:
+        row = rng.choice(rows)
+        fact += row
+        for s, v in zip(names.split(), row, strict=True):
+            slots[s] = v + ("" if style == PLAIN else "さん" if v in GIRLS else "くん" if v in BOYS else "")
+    s, t = rng.sample(range(len(kind.states)), 2)
+    if same: t = s
+    if len(kind.states) > 2: fact.append(kind.states[s][0][0])
+    sides = [kind.states[s], kind.states[t]]
+    one = rng.randrange(2)
     out = []
-    rng = Random(seed)
+    for i in (0, 1):
+        z = rng.choice(sides[i][one if i == 0 else 1 - one])
+        w = rng.choice(kind.scenes[scene])
+        out.append(render(w.replace("{z}", z), slots, rng, style) + "。")
+    return out, tuple(fact)
+
+
+def pairs(counts=(3000, 400, 400), seed=0):
+    used = set(); rng = Random(seed); out = []
+    total = sum(n for _, n in KINDS.values())
     for count in counts:
-        split = [p for kind in KINDS for p in pairs_of(kind, count, rng, used)]
-        rng.shuffle(split)
-        out.append(split)
+        split = []
+        for name, (kinds, weight) in KINDS.items():
+            for k in range(2 * round(count * weight / total / 2)):
+                for _ in range(300):
+                    kind = rng.choice(kinds)
+                    (a, b), fact = draw(kind, k % 2, rng)
+                    if fact not in used and 8 <= min(len(a), len(b)) and max(len(a), len(b)) <= 40: break
+                else: print("exhausted", name, k); break
+                used.add(fact)
+                split.append(Pair(a, b, SAME if k % 2 else DIFFERENT, name, kind.name, fact))
+        rng.shuffle(split); out.append(split)
     return out

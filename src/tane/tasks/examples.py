@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NO_TEXT, NO_LABEL = "without text", "without label"  # why a row is left out
 SHOWN = 40  # characters of a label in a message
+LEAST = 5  # examples for validation without which its scores would be a lottery
 
 
 class Example(NamedTuple):
@@ -97,15 +98,15 @@ def text_of(value: Any) -> str:
 
 def split_by_hash(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
     """(training, validation) examples by a hash of their texts: what was added later moves no old example,
-    and equal texts stay together. Raises InputError where one side would be empty."""
+    and equal texts stay together. Raises InputError where one side would have hardly any."""
     chosen: list[list[int]] = [[], []]
     for number, one in enumerate(examples.items):
         digest = hashlib.sha256(b"valid" + one.key.encode()).digest()
         chosen[int.from_bytes(digest[:8], "big") < fraction * 2**64].append(number)
-    if not chosen[0] or not chosen[1]:
+    if min(map(len, chosen)) < LEAST:
         raise InputError(
             f"{examples.name} has {len(examples):,} examples, of which {len(chosen[1]):,} fall to validation "
-            f"by task.data.valid_fraction {fraction:g}",
+            f"by task.data.valid_fraction {fraction:g}; at least {LEAST} are needed",
             "give more examples, or a file for validation: --task.data.valid FILE",
         )
     return examples.take(chosen[0]), examples.take(chosen[1])

@@ -105,13 +105,13 @@ class Regression(TaskSettings):
         )  # fmt: skip
 
     def text_baseline(self, examples: Sequence[Example]) -> tuple[scores.Scores, str]:
-        """How far the overlap of character bigrams follows the numbers, for pairs."""
+        """How far the number of common characters follows the numbers, for pairs."""
         if self.text_pair is None:
             return {}, ""
         pairs = [one.parts[0] for one in examples]
-        overlap = scores.character_overlap([a for a, _ in pairs], [b or "" for _, b in pairs])
+        overlap = scores.character_overlap([a for a, _ in pairs], [b or "" for _, b in pairs], 1)
         found = scores.numbers(np.array([one.gold for one in examples]), overlap)
         return (
             {name: value for name, value in found.items() if name in ("pearson", "spearman")},
-            "; pearson and spearman: the share of common character pairs",
+            "; pearson and spearman: the share of common characters",
         )

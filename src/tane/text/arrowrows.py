@@ -6,7 +6,8 @@ memory; Arrow files stay on the disk and are mapped, whatever their size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -42,7 +43,7 @@ def _parquet(raw: Raw) -> datasets.Dataset:
     import datasets
     import pyarrow.parquet as pq
 
-    with raw.seekable() as file, arrays.damage(raw.name):
+    with raw.seekable() as file, _damage(raw.name):
         head = file.read(8)
         if not head.startswith(PARQUET):
             kind, remedy = arrays.what(head)
@@ -60,7 +61,7 @@ def _held(raw: Raw) -> datasets.Dataset:
     import datasets
     from pyarrow import ipc
 
-    with raw.seekable() as file, arrays.damage(raw.name):
+    with raw.seekable() as file, _damage(raw.name):
         is_file = file.read(8).startswith(ARROW)
         _require_end(file, raw.name)
         file.seek(0)
@@ -80,7 +81,7 @@ def mapped(paths: Sequence[Path], *, trusted: bool = False) -> datasets.Dataset:
     parts = []
     for path in paths:
         name = shown(path)
-        with arrays.damage(name):
+        with _damage(name):
             with path.open("rb") as file:
                 _require_end(file, name)
             table = datasets.table.MemoryMappedTable.from_file(str(path))
@@ -109,6 +110,16 @@ def together(parts: Sequence[tuple[str, datasets.Dataset]]) -> datasets.Dataset:
                     "write them alike, or name one file",
                 )
     return datasets.concatenate_datasets([part for _, part in parts]) if more else rows
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """Turn what pyarrow and `datasets` raise about a file into an InputError."""
+    with arrays.damage(name):
+        try:
+            yield
+        except (TypeError, AttributeError, RecursionError) as error:  # of types that make no sense
+            raise ValueError(f"what it says of its columns: {error}") from None
 
 
 def _require_end(file: BinaryIO, name: str) -> None:

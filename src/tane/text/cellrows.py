@@ -97,6 +97,14 @@ def _rows(source: Cells, reading: Reading, *, json: bool) -> Columns:
         if not json and not any(cells):
             notes["blank_rows"] += 1
             continue
+        if json and any(map(typed.is_deep, cells)):
+            if reading.on_bad != "skip":
+                raise InputError(
+                    f"{reading.raw.name}, {source.place} {row[0][0]:,}: a value is nested too deeply",
+                    f"at most {typed.DEEPEST} lists and objects stand in one another: write it flat",
+                )
+            reading.ledger.drop("nested", 0)
+            continue
         if reading.on_bad == "skip" and any(map(typed.holds_mark, cells)):
             reading.ledger.drop("undecodable", 0)
             continue

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")  # as Python writes an integer of 64 bits (and a little more)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 LARGEST = 2**63
+DEEPEST = 32  # levels of lists and objects inside one another
 EXACT = 2**53  # up to here a float holds every whole number
 KINDS = {
     str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"
@@ -98,6 +99,17 @@ def _kind(value: Any) -> str:
     if isinstance(value, int) and not -LARGEST <= value < LARGEST:
         return HUGE
     return KINDS[type(value)]
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects stand in one another over more than DEEPEST levels."""
+    level = [value]
+    for _ in range(DEEPEST):
+        nested = [one for one in level if isinstance(one, (list, dict))]
+        if not nested:
+            return False
+        level = [inner for one in nested for inner in (one.values() if isinstance(one, dict) else one)]
+    return any(isinstance(one, (list, dict)) for one in level)
 
 
 def holds_mark(value: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,7 +37,7 @@ from tane.training.settings import Sections
 from tane.types import Batch
 
 LONGEST = 512  # tokens of an example at most, where nobody says more
-CPU_TOKENS, GPU_TOKENS = 2048, 32_768  # padded tokens of a micro-batch
+CPU_TOKENS, GPU_TOKENS = 1024, 32_768  # padded tokens of a micro-batch
 UNKNOWN_SHARE = 0.01  # of unknown tokens, from which on the tokenizer hardly fits the text
 
 
@@ -300,7 +300,7 @@ def start(
         )  # fmt: skip
     freeze(model, sections.train.freeze)
     model.to(machine.device)
-    _set_attention(model, sections.train.attention, machine, wanted)
+    _set_attention(model, sections.train.attention, machine)
     work = Finetuning(task, model, data, encoded, vocabulary.pad_id, sections, machine)
     work.settled |= {"task.max_length": wanted, "train.attention": model.config._attn_implementation}
     if data.train.names:
@@ -331,10 +331,11 @@ def _warn_of_unknown(encoded: Sequence[Encoded], unk_id: int | None) -> None:
         )
 
 
-def _set_attention(model: Any, wanted: str, machine: Runtime, length: int) -> None:
+def _set_attention(model: Any, wanted: str, machine: Runtime) -> None:
     if wanted in ("varlen", "separate"):
         raise InputError(f"train.attention {wanted} is for packed texts", "--train.attention auto")
-    way = wanted if wanted != "auto" else "sdpa"
+    # plain products beat torch's fused kernel on a CPU at such lengths: docs/LOG.md
+    way = wanted if wanted != "auto" else "eager" if machine.device == "cpu" else "sdpa"
     try:
         model.set_attn_implementation(way)
     except ValueError as error:  # a model that knows one way only
@@ -342,7 +343,7 @@ def _set_attention(model: Any, wanted: str, machine: Runtime, length: int) -> No
             raise InputError(f"train.attention {wanted}: {str(error).splitlines()[0]}") from None
 
 
-def padding_share(encoded: Sequence[Encoded], groups: Iterator[list[int]]) -> float:
+def padding_share(encoded: Sequence[Encoded], groups: Iterable[list[int]]) -> float:
     """Share of the positions of some groups that are padding."""
     real = padded = 0
     for group in groups:

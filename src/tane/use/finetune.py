@@ -244,4 +244,6 @@ def _texts(task: TaskSettings, one: Example) -> dict[str, str]:
         return {"text": " ".join(one.words)}
     columns = [name for names in task.columns().values() for name in names if name != task.label]
     texts = [one.parts[0][0], *(pair for _, pair in one.parts if pair is not None)]
-    return dict(zip(columns, texts, strict=False))
+    taken = {"row", "gold", "predicted", "score"}
+    named = [f"{name} (text)" if name in taken else name for name in columns]
+    return dict(zip(named, texts, strict=False))

@@ -6,20 +6,25 @@ Tokens are known where the data is prepared; before that they are estimated from
 from __future__ import annotations
 
 import copy
+import itertools
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tane import files, progress
 from tane.errors import InputError, IntegrityError
-from tane.model.build import PAD_TO, build_config, check_head, freeze, open_model
+from tane.model.build import PAD_TO, build_config, check_head, freeze, hushed, open_model
 from tane.recipe import Recipe
 from tane.settings import Duration
+from tane.tasks.settings import TaskSettings
 from tane.text.corpus import fingerprint, input_state
 from tane.tokens.encoder import Encoder
 from tane.tokens.mix import Mix, mixed
 from tane.tokens.shards import Shards
-from tane.training import runtime
+from tane.training import checkpoint, finetuning, runtime
+from tane.training.finetuning import by_length
 from tane.training.pretraining import batch_rows, scale_of
 from tane.types import Result, Vocabulary
 
@@ -29,6 +34,8 @@ BYTES_PER_TOKEN = 5.2
 
 def plan(recipe: Recipe) -> Result:
     """Parameters, steps, tokens, disk and memory of a recipe: `metrics`."""
+    if recipe.task is not None:
+        return _plan_task(recipe, recipe.task)
     train, objective = recipe.train, recipe.objective
     tokens, valid, pieces, known, sizes = _tokens(recipe)
     rows = batch_rows(recipe.sections())
@@ -72,15 +79,59 @@ def plan(recipe: Recipe) -> Result:
             if isinstance(every, Duration) and every.unit != "minutes"
             else None if isinstance(every, Duration) else max(1, round(every * steps))
         )  # fmt: skip
+    return _said(recipe, values)
+
+
+def _said(recipe: Recipe, values: dict[str, Any]) -> Result:
     for name, value in values.items():
         progress.say(
             f"{name.replace('_', ' '):>24}  {value:,}"
             if isinstance(value, (int, float))
             else f"{name.replace('_', ' '):>24}  {value}"
         )
-    if minutes:
+    if recipe.train.duration.unit == "minutes":
         progress.say("a duration in minutes becomes steps when training has measured its speed")
     return Result(str(recipe.run_path), values)
+
+
+def _plan_task(recipe: Recipe, task: TaskSettings) -> Result:
+    """The same of a recipe with a task: its examples are read, and its model is built."""
+    train = recipe.train
+    machine = runtime.Runtime(runtime.choose_device(train.device), "fp32", False, torch.get_num_threads())
+    data = finetuning.read_data(task)
+    with tempfile.TemporaryDirectory(prefix="tane-") as place, hushed():
+        folder = Path(place) / "tokenizer"
+        finetuning.prepare_tokenizer(recipe.model, recipe.tokenizer, folder)
+        work, parts = finetuning.start(task, recipe.model, recipe.sections(), data, folder, {}, machine)
+        checkpoint_bytes = checkpoint.size_on_disk(parts)
+    scale = work.scale(train.duration)
+    steps = None if train.duration.unit == "minutes" else train.duration.steps(**scale)
+    parameters = sum(p.numel() for p in parts.model.parameters())
+    trained = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
+    tokens = sum(one.tokens for one in work.train)
+    groups = [by_length(work.train, work.ids(step), work.budget) for step in range(20)]
+    return _said(recipe, {
+        "parameters": parameters,
+        "trained_parameters": trained,
+        "examples": len(work.train),
+        "valid_examples": len(work.valid),
+        "test_examples": len(data.test) if data.test is not None else None,
+        "labels": len(work.names) or None,
+        "tokens": tokens,
+        "tokens_are": "counted",
+        "longest_example": max(one.length for one in work.train),
+        "max_length": work.settled["task.max_length"],
+        "examples_per_step": work.rows,
+        "tokens_per_step": round(work.tokens_per_step),
+        "padding_share": round(finetuning.padding_share(work.train, itertools.chain(*groups)), 4),
+        "steps": steps,
+        "steps_per_epoch": round(scale["steps_per_epoch"], 2),
+        "epochs": None if steps is None else round(steps / scale["steps_per_epoch"], 2),
+        "flops": None if steps is None else round(6 * trained * steps * work.tokens_per_step),
+        "checkpoint_bytes": checkpoint_bytes,
+        "disk_bytes": checkpoint_bytes * (train.keep + 2),
+        "device": machine.device,
+    })  # fmt: skip
 
 
 def _tokens(recipe: Recipe) -> tuple[int, int, int, bool, Any]:
