@@ -471,7 +471,8 @@ def test_the_rules_that_protect_a_run() -> None:
         "train.keep",
     ):
         assert rules[name] == "free", name
-    assert set(rules) == {name for name, _ in leaves(Recipe)}
+    known = {name for name, _ in leaves(Recipe) if not name.startswith("task.")}
+    assert set(rules) == known, "a recipe without a task has no rules for one"
 
 
 def test_options_show_every_setting_of_every_variant() -> None:

@@ -37,11 +37,11 @@ from tane.settings import (
     part_of,
     type_name,
 )
-from tane.tasks.settings import DEFAULTS, TaskSettings
+from tane.tasks.settings import DEFAULTS, TaskSettings, with_defaults
 from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
-from tane.training import finetuning, pretraining, resume, run
+from tane.training import finetuning, labelled, pretraining, resume, run
 from tane.training.loop import Plan, Work
 from tane.training.settings import Sections, TrainSettings
 from tane.types import Result
@@ -106,7 +106,7 @@ class Recipe(Settings):
         for name, before in switched.items():
             _switch(values, name, before, given)
         if values.get("task") not in (None, "none"):
-            values = _with_defaults(values)
+            values = with_defaults(values)
         return build(cls, values, where)
 
     @property
@@ -152,23 +152,6 @@ def _value(raw: str, where: str) -> Any:
     return raw if isinstance(value, dict) and not raw.startswith("{") else value
 
 
-def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """A recipe with a task: what it does not name is as fine-tuning wants it."""
-    for section, usual in DEFAULTS.items():
-        given = values.get(section)
-        given = {"name": given} if isinstance(given, str) else given or {}
-        if not isinstance(given, dict):
-            continue  # the error comes when it is validated
-        merged = {**usual, **given}
-        if merged.get("name") != usual.get("name"):  # another optimizer: only what all of them have
-            merged = {"schedule": usual["schedule"], **given}
-        schedule = given.get("schedule")
-        if section == "optim" and isinstance(schedule, dict):
-            merged["schedule"] = {**usual["schedule"], **schedule}
-        values[section] = merged
-    return values
-
-
 def _switch(values: dict[str, Any], name: str, before: dict[str, Any], given: dict[str, str]) -> None:
     """When a flag chooses another variant, drop the keys of the old one that the new one does not have."""
     from tane import registry
@@ -190,7 +173,17 @@ def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
             text = default.model_dump() if isinstance(default, Settings) else default
             kind = next((m.text for m in info.metadata if hasattr(m, "text")), type_name(info.annotation))
             only = f" ({variant})" if variant else ""
+            usual = _of_task(name)
+            only += f" (with a task: {usual})" if usual is not None and not variant else ""
             yield name, kind, "none" if text is None else str(text), info.description + only
+
+
+def _of_task(name: str) -> Any:
+    """The default of a setting in a recipe with a task, where it is another one."""
+    place: Any = DEFAULTS
+    for key in name.split("."):
+        place = place.get(key) if isinstance(place, dict) else None
+    return place
 
 
 # -------------------------------------------------------------------------------------------------- verbs
@@ -283,7 +276,7 @@ def train(
 
 
 def finetune_once(
-    recipe: Recipe, data: finetuning.Data, *, fresh: bool = False, verify: str = "full", strict: bool = False
+    recipe: Recipe, data: labelled.Data, *, fresh: bool = False, verify: str = "full", strict: bool = False
 ) -> Result:
     """One run of a recipe with a task on examples that were read: trains, or goes on where it was cut off.
 
@@ -296,7 +289,7 @@ def finetune_once(
 
     def ready(recipe: Recipe, full: bool) -> Ready:
         tokenizer = recipe.run_path / "tokenizer"
-        finetuning.prepare_tokenizer(recipe.model, recipe.tokenizer, tokenizer)
+        labelled.prepare_tokenizer(recipe.model, recipe.tokenizer, tokenizer)
 
         def starter(resolved: Recipe) -> run.Start:
             return functools.partial(

@@ -321,6 +321,8 @@ def leaves(cls: type[Settings], prefix: str = "", value: Settings | None = None)
     for name, info in cls.model_fields.items():
         chosen = getattr(value, name, None) if value is not None else None
         marker = part_of(info.metadata)
+        if marker and value is not None and chosen is None:
+            continue  # an optional part that is not there
         if marker:
             inner: Any = type(chosen) if chosen is not None else registry.find(marker.text, marker.default)
         else:

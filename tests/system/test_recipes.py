@@ -45,12 +45,12 @@ def small(path: Path) -> tuple[str, ...]:
 
 
 def keys(values: dict[str, Any], before: str = "") -> Iterator[str]:
-    """Dotted names of all settings in a recipe file."""
+    """Dotted names of all settings in a recipe file; a labelled file may stand as its path alone."""
     for name, value in values.items():
         if isinstance(value, dict) and f"{before}{name}" != "model.config":
             yield from keys(value, f"{before}{name}.")
         else:
-            yield f"{before}{name}"
+            yield f"{before}{name}" + (".path" if before == "task.data." and name in ("train", "test") else "")
 
 
 def test_there_are_recipes() -> None:
@@ -120,7 +120,7 @@ def test_fine_tunes_on_the_real_files(
     ]
     assert cli.main(["plan", *arguments, "--json"]) == 0
     values = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert values["steps"] == 2 and values["padding_share"] < 0.1 and not (tmp_path / "run").exists()
+    assert values["steps"] == 2 and values["padding_share"] < 0.15 and not (tmp_path / "run").exists()
     assert cli.main(["finetune", *arguments, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
     counts = {"mrpc": (4076, 1725), "jsts": (12_451, 1457), "jcommonsenseqa": (8939, 1119)}[name]

@@ -14,7 +14,7 @@ from tane.errors import InputError
 from tane.settings import build
 from tane.tasks.settings import TaskSettings
 from tane.tokens.tokenizer import load_tokenizer
-from tane.training.finetuning import read_data, read_examples
+from tane.training.labelled import read_data, read_examples
 from tane.types import IGNORE
 
 from .conftest import write_csv

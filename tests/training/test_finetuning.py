@@ -17,8 +17,9 @@ from tane import signals
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.model.build import find_model
 from tane.recipe import Recipe, train
-from tane.training import finetuning, run
-from tane.training.finetuning import by_length, read_data, run_examples
+from tane.training import finetuning, labelled, run
+from tane.training.finetuning import by_length, run_examples
+from tane.training.labelled import read_data
 from tane.training.loop import Loop
 from tane.training.runtime import Runtime
 from tane.use.finetune import finetune
@@ -33,7 +34,7 @@ def start(recipe: Recipe) -> finetuning.Finetuning:
     """The work of a recipe, whose model has no dropout."""
     assert recipe.task is not None
     folder = recipe.run_path / "tokenizer"
-    finetuning.prepare_tokenizer(recipe.model, recipe.tokenizer, folder)
+    labelled.prepare_tokenizer(recipe.model, recipe.tokenizer, folder)
     data = read_data(recipe.task)
     return finetuning.start(recipe.task, recipe.model, recipe.sections(), data, folder, {}, MACHINE)[0]
 
@@ -237,6 +238,11 @@ def test_a_decoder_takes_a_head_too(make: Make, decoder: Path) -> None:
     assert 0 < result.metrics["metrics"]["accuracy"] <= 1
     config = json.loads((find_model(result.metrics["model"]) / "config.json").read_text())
     assert config["architectures"] == ["GPT2ForSequenceClassification"] and config["pad_token_id"] is not None
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(find_model(result.metrics["model"])))
+    pieces = tokenizer.convert_ids_to_tokens(tokenizer("猫", "犬 山")["input_ids"])
+    assert pieces == ["猫", "[SEP]", "犬", "山", "[SEP]"], "its pairs are parted, for others too"
 
 
 def test_a_new_model_needs_a_tokenizer(make: Make, encoder: Path) -> None:

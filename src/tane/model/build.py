@@ -304,12 +304,14 @@ def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCaus
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that their names and shapes are told below
             )
     except Exception as error:  # whatever a foreign folder provokes, it is the folder's fault
         raise InputError(f"{folder}: the model cannot be read: {_first_line(error)}") from None
     missing = sorted(set(notes["missing_keys"]))
     if missing or notes["mismatched_keys"]:
-        names = ", ".join([*missing, *(str(k) for k in notes["mismatched_keys"])][:3])
+        other = [f"{name} {list(found)}, not {list(due)}" for name, found, due in notes["mismatched_keys"]]
+        names = ", ".join([*missing, *sorted(other)][:3])
         raise InputError(f"{folder}: weights are missing or have another shape: {names}")
     return model
 

@@ -1,7 +1,9 @@
 """draft"""
 from __future__ import annotations
+
 from random import Random
 from typing import NamedTuple
+
 from tane.sample.grammar import PLAIN, POLITE, render
 from tane.sample.pair_kinds import BOYS, GIRLS, KINDS, Kind
 
@@ -32,12 +34,11 @@ def draw(kind: Kind, same, rng):
             slots[s] = v + ("" if style == PLAIN else "さん" if v in GIRLS else "くん" if v in BOYS else "")
     s, t = rng.sample(range(len(kind.states)), 2)
     if same: t = s
-    if len(kind.states) > 2: fact.append(kind.states[s][0][0])
-    sides = [kind.states[s], kind.states[t]]
-    one = rng.randrange(2)
+    if len(kind.states) > 2: fact.append(kind.states[s][0])
+    one, two = kind.states[s], kind.states[t]
+    places = rng.sample(range(min(len(one), len(two))), 2)
     out = []
-    for i in (0, 1):
-        z = rng.choice(sides[i][one if i == 0 else 1 - one])
+    for z in (one[places[0]], two[places[1]]):
         w = rng.choice(kind.scenes[scene])
         out.append(render(w.replace("{z}", z), slots, rng, style) + "。")
     return out, tuple(fact)
@@ -53,7 +54,7 @@ def pairs(counts=(3000, 400, 400), seed=0):
                 for _ in range(300):
                     kind = rng.choice(kinds)
                     (a, b), fact = draw(kind, k % 2, rng)
-                    if fact not in used and 8 <= min(len(a), len(b)) and max(len(a), len(b)) <= 40: break
+                    if fact not in used and min(len(a), len(b)) >= 8 and max(len(a), len(b)) <= 40: break
                 else: print("exhausted", name, k); break
                 used.add(fact)
                 split.append(Pair(a, b, SAME if k % 2 else DIFFERENT, name, kind.name, fact))

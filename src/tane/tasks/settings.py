@@ -244,3 +244,20 @@ def pad(rows: Sequence[np.ndarray], pad_id: int) -> dict[str, torch.Tensor]:
         ids[number, : len(row)] = row
         mask[number, : len(row)] = 1
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with a task: what it does not name is as fine-tuning wants it."""
+    for section, usual in DEFAULTS.items():
+        given = values.get(section)
+        given = {"name": given} if isinstance(given, str) else given or {}
+        if not isinstance(given, dict):
+            continue  # the error comes when it is validated
+        merged = {**usual, **given}
+        if merged.get("name") != usual.get("name"):  # another optimizer: only what all of them have
+            merged = {"schedule": usual["schedule"], **given}
+        schedule = given.get("schedule")
+        if section == "optim" and isinstance(schedule, dict):
+            merged["schedule"] = {**usual["schedule"], **schedule}
+        values[section] = merged
+    return values

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from tane.errors import InputError
 from tane.text import arrays
 from tane.text.cellrows import require_same
 from tane.text.inputs import Input
 from tane.text.raw import Raw, shown
+from tane.text.sources import arrow, parquet
 
 if TYPE_CHECKING:
     import datasets
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 PARQUET, ARROW = b"PAR1", b"ARROW1"
 LARGEST_STRING = 64 << 20  # bytes of one name or value of a Parquet footer
 LARGEST_LIST = 1_000_000  # entries of one list of it
-ENDS = (b"\xff\xff\xff\xff\0\0\0\0", ARROW)  # with one of these an Arrow stream or file ends
-AGAIN = "fetch it again, or write it again"
 
 
 def read(item: Input) -> datasets.Dataset:
@@ -52,6 +51,7 @@ def _parquet(raw: Raw) -> datasets.Dataset:
             file, pre_buffer=False, page_checksum_verification=True, thrift_string_size_limit=LARGEST_STRING,
             thrift_container_size_limit=LARGEST_LIST,
         )  # fmt: skip
+        parquet.require_bounded(opened, file.seek(0, 2), False, raw.name)
         _require_names(opened.schema_arrow.names, raw.name)
         return datasets.Dataset(opened.read(use_threads=False))
 
@@ -63,7 +63,7 @@ def _held(raw: Raw) -> datasets.Dataset:
 
     with raw.seekable() as file, _damage(raw.name):
         is_file = file.read(8).startswith(ARROW)
-        _require_end(file, raw.name)
+        arrow.require_sound(file, raw.name)
         file.seek(0)
         table = (ipc.open_file(file) if is_file else ipc.open_stream(file)).read_all()
         table.validate(full=True)
@@ -83,7 +83,7 @@ def mapped(paths: Sequence[Path], *, trusted: bool = False) -> datasets.Dataset:
         name = shown(path)
         with _damage(name):
             with path.open("rb") as file:
-                _require_end(file, name)
+                arrow.require_sound(file, name)
             table = datasets.table.MemoryMappedTable.from_file(str(path))
             if not trusted:
                 table.table.validate(full=True)
@@ -120,13 +120,6 @@ def _damage(name: str) -> Iterator[None]:
             yield
         except (TypeError, AttributeError, RecursionError) as error:  # of types that make no sense
             raise ValueError(f"what it says of its columns: {error}") from None
-
-
-def _require_end(file: BinaryIO, name: str) -> None:
-    """Raise InputError for a stream without its end mark: cut between batches it would only seem shorter."""
-    file.seek(max(0, file.seek(0, 2) - 8))
-    if not file.read().endswith(ENDS):
-        raise InputError(f"{name} is damaged: it ends before the end of its data", AGAIN)
 
 
 def _require_names(names: Sequence[str], name: str) -> None:

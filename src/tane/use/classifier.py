@@ -14,16 +14,16 @@ import numpy as np
 from tane import progress, registry, signals
 from tane.errors import InputError
 from tane.model import task_head
-from tane.model.build import find_model, open_model
+from tane.model.build import find_model, open_model, positions
 from tane.settings import build
-from tane.tasks.examples import Example
+from tane.tasks.examples import Encoded, Example
 from tane.tasks.settings import TaskSettings
 from tane.tokens.encoder import Encoder
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training.checkpoint import TASK
-from tane.training.finetuning import micro_tokens, run_examples
+from tane.training.finetuning import LONGEST, micro_tokens, run_examples
 from tane.training.runtime import Runtime, choose_device
-from tane.use.masked import architecture
+from tane.use.masked import architecture, is_masked
 
 # the end of a class in transformers -> the task that its head is for, and the class that opens it
 HEADS = {
@@ -31,6 +31,9 @@ HEADS = {
     "ForMultipleChoice": "multiple_choice",
     "ForTokenClassification": "token_classification",
 }
+CHUNK = 1000  # examples encoded between two looks for a signal
+THRESHOLD = 0.5  # probability from which on a label of several holds
+STOPPED = "nothing was written"
 
 
 def is_classifier(folder: Path) -> bool:
@@ -41,7 +44,7 @@ def is_classifier(folder: Path) -> bool:
 @dataclass(frozen=True)
 class Classifier:
     """An opened model. names: of its classes by index, () for numbers; given: whether its folder says what it
-    was trained for, or that was guessed from its head."""
+    was trained for, or that was guessed from its head; several: whether each label holds or not by itself."""
 
     folder: Path
     model: Any
@@ -51,20 +54,66 @@ class Classifier:
     pad_id: int
     machine: Runtime
     given: bool
+    several: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        """The columns with its texts."""
+        groups = self.task.columns().items()
+        return [name for setting, names in groups for name in names if setting != "task.label"]
 
     def outputs(self, examples: Sequence[Example]) -> list[np.ndarray]:
-        """The logits of each example in fp32, in their order; what is longer than its inputs is cut, said."""
+        """The logits of each example in fp32, in their order; what is longer than its inputs is cut, said.
+
+        Raises InputError for a text of which the tokenizer makes nothing.
+        """
+        encoded = self._encoded(examples)
+        for one, row in zip(examples, encoded, strict=True):
+            if row is None:
+                raise InputError(
+                    f"example {one.position:,}: the tokenizer makes nothing of its text", "leave it out"
+                )
+        return self._run([row for row in encoded if row is not None])
+
+    def answers(self, examples: Sequence[Example]) -> list[dict[str, Any] | None]:
+        """{label, scores} of each example in their order, None where the tokenizer makes nothing of a text.
+
+        The label of a model for several labels is a list, of those with a probability of 0.5 or more.
+        """
+        encoded = self._encoded(examples)
+        outputs = self._run([row for row in encoded if row is not None])
+        found = iter(
+            several(outputs, self.names) if self.several else self.task.answers(outputs, self.names)
+        )
+        return [None if row is None else next(found) for row in encoded]
+
+    def _encoded(self, examples: Sequence[Example]) -> list[Encoded | None]:
         limit = self.task.max_length if isinstance(self.task.max_length, int) else None
-        encoded = self.task.encode(self.tokenizer, examples, limit)
-        cut = sum(one.cut for one in encoded)
+        found: list[Encoded | None] = []
+        with signals.caught():
+            for at in range(0, len(examples), CHUNK):
+                signals.poll(STOPPED)
+                found += self._encode(examples[at : at + CHUNK], limit)
+        cut = sum(one is not None and one.cut for one in found)
         if cut:
-            progress.say(f"{cut:,} of {len(encoded):,} texts are longer than {limit} tokens and are cut")
-        if not task_head.takes_types(self.model):
-            encoded = [one._replace(types=None) for one in encoded]
+            progress.say(f"{cut:,} of {len(found):,} texts are longer than {limit} tokens and are cut")
+        return found
+
+    def _encode(self, examples: Sequence[Example], limit: int | None) -> list[Encoded | None]:
+        try:
+            rows = self.task.encode(self.tokenizer, examples, limit)
+        except InputError:  # a text without any token, which may be this one
+            if len(examples) == 1:
+                return [None]
+            return [row for one in examples for row in self._encode([one], limit)]
+        typed = task_head.takes_types(self.model)
+        return [*rows] if typed else [row._replace(types=None) for row in rows]
+
+    def _run(self, encoded: Sequence[Encoded]) -> list[np.ndarray]:
         with signals.caught(), self.machine.active(), progress.bar(len(encoded), "scoring", "text") as bar:
 
             def stop() -> bool:
-                signals.poll("nothing was written")
+                signals.poll(STOPPED)
                 return False
 
             found = run_examples(
@@ -75,6 +124,19 @@ class Classifier:
         return found[0]
 
 
+def several(outputs: Sequence[np.ndarray], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The labels that hold, and the probability of each by itself (its sigmoid)."""
+    found = []
+    for row in outputs:
+        chances = 1 / (1 + np.exp(-np.clip(row.astype(np.float64), -500, 500)))
+        scores = {name: float(p) for name, p in zip(names, chances, strict=True)}
+        found.append({"label": [name for name, p in scores.items() if p >= THRESHOLD], "scores": scores})
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- opening
+
+
 def open_classifier(
     name: str | os.PathLike[str], *, pairs: bool = False, device: str = "auto", threads: int | None = None
 ) -> Classifier:
@@ -83,50 +145,111 @@ def open_classifier(
     import torch
 
     folder = find_model(name)
-    kind = next((task for end, task in HEADS.items() if architecture(folder).endswith(end)), None)
-    if kind is None:
-        raise InputError(
-            f"{folder} has no head for labels: it is {architecture(folder) or 'a model without a head'}",
-            "train one on labelled data: tane finetune RECIPE",
-        )
-    end = next(end for end, task in HEADS.items() if task == kind)
+    end = next((end for end in HEADS if architecture(folder).endswith(end)), None)
+    if end is None:
+        raise _no_head(folder)
+    _check_labels(folder)
     model = open_model(folder, f"AutoModel{end}").eval()
-    config = model.config
-    task, given = _task_of(folder, kind, config, pairs)
+    config, tokenizer = model.config, load_tokenizer(folder)
+    task, given = _task_of(folder, HEADS[end], config, pairs)
+    if given and end == "ForSequenceClassification" and (task.kind == "regression") != _is_number(config):
+        raise InputError(
+            f"{folder / TASK} says {task.kind}, but the model has {config.num_labels} outputs",
+            "put the file back, or delete it",
+        )
+    task = task.model_copy(update={"max_length": _longest(task, model, tokenizer)})
     names: tuple[str, ...] = ()
     if task.kind == "multiple-choice":
         names = tuple(getattr(task, "choices", ()))
     elif task.kind != "regression":
-        names = tuple(str(config.id2label[i]) for i in range(config.num_labels))
-    vocabulary = Encoder(folder).vocabulary
+        names = _different([str(config.id2label[number]) for number in range(config.num_labels)])
+    if config.pad_token_id is None:  # a decoder finds the end of a text by it
+        config.pad_token_id = _pad_id(folder, tokenizer)
     machine = Runtime(choose_device(device), "fp32", False, threads or torch.get_num_threads())
     return Classifier(
-        folder, model.to(machine.device), load_tokenizer(folder), task, names,
-        vocabulary.pad_id, machine, given,
+        folder, model.to(machine.device), tokenizer, task, names, config.pad_token_id, machine, given,
+        several=task.kind != "token-classification" and config.problem_type == "multi_label_classification",
     )  # fmt: skip
+
+
+def _no_head(folder: Path) -> InputError:
+    kind = architecture(folder)
+    what = f"it is a {kind}" if kind else "its config.json names no architecture"
+    other = "tane fill" if is_masked(folder) else "tane generate"
+    remedy = "train one on labelled data: tane finetune RECIPE"
+    return InputError(
+        f"{folder} has no head for labels: {what}", f"{remedy}; to use it as it is: {other}" if kind else remedy
+    )
+
+
+def _check_labels(folder: Path) -> None:
+    """Raise InputError where a folder's config.json contradicts itself on its labels."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names, count = config.get("id2label"), config.get("num_labels")
+    if names is None:
+        return
+    where = folder / "config.json"
+    remedy = "name each label once: \"id2label\": {\"0\": ..., \"1\": ...}"
+    if not isinstance(names, dict) or set(names) != {str(number) for number in range(len(names))}:
+        found = ", ".join(map(str, list(names)[:6])) if isinstance(names, (dict, list)) else str(names)
+        raise InputError(f"{where}: expected id2label with the numbers from 0, found {found}", remedy)
+    if isinstance(count, int) and count != len(names):
+        raise InputError(f"{where}: id2label names {len(names)} labels, and num_labels is {count}", remedy)
+
+
+def _different(names: list[str]) -> tuple[str, ...]:
+    """The names of labels, those that stand there twice with their number."""
+    return tuple(
+        f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names)
+    )
+
+
+def _longest(task: TaskSettings, model: Any, tokenizer: Any) -> int:
+    """Tokens of the longest input: what the task says, the model takes, and the tokenizer's folder says."""
+    said = task.max_length if isinstance(task.max_length, int) else None
+    limits = [said, positions(model), int(tokenizer.model_max_length)]
+    usual = LONGEST if said is None and limits[1] is None else None
+    return min(limit for limit in (*limits, usual) if limit is not None)
+
+
+def _pad_id(folder: Path, tokenizer: Any) -> int:
+    return int(Encoder(folder).vocabulary.pad_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
 
 def _task_of(folder: Path, kind: str, config: Any, pairs: bool) -> tuple[TaskSettings, bool]:
     """What a folder was trained for: by its own note, or by its head."""
     if (folder / TASK).is_file():
-        try:
-            told = json.loads((folder / TASK).read_text(encoding="utf-8"))
-            chosen = registry.find("tasks", str(told["kind"]))
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{folder / TASK} is damaged", "put it back, or delete it") from None
-        known = {name: value for name, value in told.items() if name in chosen.model_fields}
-        return build(chosen, {**known, "data": {"train": "-"}}, str(folder / TASK)), True
-    if kind == "classification" and (config.problem_type == "regression" or config.num_labels == 1):
+        return _noted(folder / TASK, kind), True
+    if kind == "classification" and _is_number(config):
         kind = "regression"
     elif kind == "classification" and pairs:
         kind = "pair_classification"
-    values: dict[str, Any] = {"data": {"train": "-"}, "max_length": _longest(folder, config)}
+    values: dict[str, Any] = {"data": {"train": "-"}}
     if kind == "regression" and not pairs:
         values |= {"text": "text", "text_pair": None}
     return build(registry.find("tasks", kind), values, str(folder)), False
 
 
-def _longest(folder: Path, config: Any) -> int:
-    length = getattr(config, "max_position_embeddings", None) or 512
-    told = load_tokenizer(folder).model_max_length
-    return int(min(length, told, 4096))
+def _is_number(config: Any) -> bool:
+    """Whether a head for texts gives one number instead of labels."""
+    return bool(config.num_labels == 1 or config.problem_type == "regression")
+
+
+def _noted(path: Path, head: str) -> TaskSettings:
+    """The task that stands in a folder beside its model. Raises InputError where it does not fit the head."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        kind = str(told["kind"]).replace("-", "_")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(f"{path} is damaged", "put it back, or delete it") from None
+    if kind not in registry.names("tasks"):
+        raise InputError(f"{path}: there is no task {told['kind']!r}", "put the file back, or delete it")
+    chosen = registry.find("tasks", kind)
+    if chosen.auto_model != registry.find("tasks", head).auto_model:
+        raise InputError(
+            f"{path} says {told['kind']}, but the model has a head for {head.replace('_', '-')}",
+            "put the file back, or delete it",
+        )
+    known = {name: value for name, value in told.items() if name in chosen.model_fields}
+    task: TaskSettings = build(chosen, {**known, "data": {"train": "-"}}, str(path))
+    return task

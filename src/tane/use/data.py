@@ -123,8 +123,8 @@ def show_data(
             "name a folder, or a pattern in quotes: 'data/*.csv'; one column of all as text: --column NAME",
         )
     table = _named(_read(names[0], given, cache_dir), label, label_names)
-    tokenizers._check_dictionary(dictionary, [tokenizer] if tokenizer else [])
-    with tokenizers._opened(tokenizer, dictionary) if tokenizer else contextlib.nullcontext() as encoder:
+    tokenizers.check_dictionary(dictionary, [tokenizer] if tokenizer else [])
+    with tokenizers.opened(tokenizer, dictionary) if tokenizer else contextlib.nullcontext() as encoder:
         found = _look(table, _several(where), head, label, encoder)
     if os.path.isfile(table.name):  # of a folder with splits the one file was found, which has none
         given.pop("split", None)

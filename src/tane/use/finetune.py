@@ -22,8 +22,8 @@ from tane.recipe import Recipe, finetune_once
 from tane.tasks.examples import Example, Examples
 from tane.tasks.scores import spread
 from tane.tasks.settings import TaskSettings
-from tane.training import finetuning
-from tane.training.finetuning import Data
+from tane.training import labelled
+from tane.training.labelled import Data
 from tane.types import Result
 from tane.use import score_page
 from tane.use.classifier import open_classifier
@@ -50,7 +50,7 @@ def finetune(
         )
     if seeds < 1:
         raise InputError(f"--seeds: expected 1 or more, found {seeds}")
-    data = finetuning.read_data(task)
+    data = labelled.read_data(task)
     once = functools.partial(finetune_once, data=data, fresh=fresh, verify=verify, strict=strict)
     if seeds == 1 and not _cells(task):
         results = [(recipe, once(recipe))]

@@ -23,7 +23,7 @@ from tane.text.corpus import fingerprint, input_state
 from tane.tokens.encoder import Encoder
 from tane.tokens.mix import Mix, mixed
 from tane.tokens.shards import Shards
-from tane.training import checkpoint, finetuning, runtime
+from tane.training import checkpoint, finetuning, labelled, runtime
 from tane.training.finetuning import by_length
 from tane.training.pretraining import batch_rows, scale_of
 from tane.types import Result, Vocabulary
@@ -98,10 +98,10 @@ def _plan_task(recipe: Recipe, task: TaskSettings) -> Result:
     """The same of a recipe with a task: its examples are read, and its model is built."""
     train = recipe.train
     machine = runtime.Runtime(runtime.choose_device(train.device), "fp32", False, torch.get_num_threads())
-    data = finetuning.read_data(task)
+    data = labelled.read_data(task)
     with tempfile.TemporaryDirectory(prefix="tane-") as place, hushed():
         folder = Path(place) / "tokenizer"
-        finetuning.prepare_tokenizer(recipe.model, recipe.tokenizer, folder)
+        labelled.prepare_tokenizer(recipe.model, recipe.tokenizer, folder)
         work, parts = finetuning.start(task, recipe.model, recipe.sections(), data, folder, {}, machine)
         checkpoint_bytes = checkpoint.size_on_disk(parts)
     scale = work.scale(train.duration)

@@ -1,29 +1,32 @@
-"""`tane predict`: labels with their probabilities for texts, pairs, or a file of them."""
+"""`tane predict`: labels with their probabilities for texts, pairs, or a file of them.
+
+Every text and every row gets an answer in its place. One without text gets none: its label is null, and it is
+counted for the person.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tane import files, progress
+from tane import progress
 from tane.errors import InputError
 from tane.tasks.examples import Example
 from tane.text import words
-from tane.text.columns import fit, table
-from tane.text.rows import RowsSettings, Table, read_table, require_column
-from tane.training.finetuning import read_examples
+from tane.text.japanese import JAPANESE, kind
+from tane.text.rows import RowsSettings, Table, kind_of, read_table, require_column
+from tane.training.labelled import read_examples
 from tane.types import Result
-from tane.use import score_page
+from tane.use import answers
 from tane.use.classifier import Classifier, open_classifier
-from tane.use.finetune import report_of
+from tane.use.finetune import SHOWN, report_of
 
-FORMS = (".csv", ".tsv", ".jsonl")  # what predictions are written as
-WIDTH = 60  # columns of a text on the screen
+TOLD = 5  # places in a message
+SENTENCE = re.compile("[。、！？「」『』]")  # what a word never has beside other characters
 
 
 def predict(
@@ -33,6 +36,7 @@ def predict(
     *,
     file: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     columns: Sequence[str] | None = None,
     rows: RowsSettings | None = None,
     device: str = "auto",
@@ -40,160 +44,287 @@ def predict(
     """Labels for texts: metrics["predictions"], in their order, each {label, scores: {label: probability}}.
 
     pairs: the second text of each; of a model for multiple choice the choices of the one question. file: a
-    table instead, whose columns with text are those of the training, or `columns`; rows: how it is read.
-    out: a new .csv, .tsv or .jsonl with the columns of the file, the label, and the probability of each. Of a
-    model for numbers the label is the number, and scores is empty; for words, both are lists.
+    table instead, whose columns with text are those of the training, or `columns` in their order; rows: how
+    it is read. out: a .csv, .tsv or .jsonl with the columns of the file, the label, and the probability of
+    each; one that is there already stays, unless `overwrite`, and the file that is read stays in any case.
+
+    Of a model for numbers the label is the number, and scores is empty. For words, label and scores are
+    lists, one item a word of `words`. For multiple choice `answer` is the text of the choice. What has no
+    text has the label None.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     seconds = [pairs] if isinstance(pairs, str) else list(pairs) if pairs is not None else None
-    if bool(texts) == (file is not None):
-        raise InputError("what is to be labelled? expected texts or a file", "--text TEXT..., or --file FILE")
-    target = None if out is None else _target(Path(out))
-    if file is not None:
-        source = read_table(str(file), rows or RowsSettings())
-        classifier, examples = _of_file(model, source, columns, device)
+    _check_flags(texts, seconds, file, columns, rows)
+    how = rows or RowsSettings()
+    source = None if file is None else os.fspath(file)
+    target = None if out is None else answers.target(Path(out), source, how, overwrite=overwrite)
+    two = seconds is not None or (columns is not None and len(columns) == 2)
+    classifier = open_classifier(model, pairs=two, device=device)
+    table = None
+    examples: Sequence[Example | None]
+    if source is None:
+        classifier, examples = _of_texts(classifier, texts, seconds)
     else:
-        source = None
-        classifier = open_classifier(model, pairs=seconds is not None, device=device)
-        examples = _of_texts(classifier, texts, seconds)
-    found = classifier.task.answers(classifier.outputs(examples), classifier.names)
+        table = read_table(source, how)
+        classifier, examples = _of_table(classifier, table, columns)
+    found = _found(classifier, examples, table)
+    metrics: dict[str, Any] = {"predictions": found}
     if target is not None:
-        _write(target, source, examples, found)
+        given = answers.rows_of_texts(classifier, examples) if table is None else None
+        answers.write(target, found, given or answers.rows_of_table(table, source, how), classifier)
         progress.say(f"{len(found):,} predictions: {target}")
-    return Result(str(classifier.folder), {"predictions": found})
+        metrics["out"] = str(target)
+    return Result(str(classifier.folder), metrics)
 
 
-def _of_texts(classifier: Classifier, texts: list[str], pairs: list[str] | None) -> list[Example]:
-    kind, folder = classifier.task.kind, classifier.folder
-    if kind == "multiple-choice":
-        if len(texts) != 1 or not pairs or len(pairs) != len(classifier.names):
+def _check_flags(
+    texts: list[str], pairs: list[str] | None, file: Any, columns: Any, rows: RowsSettings | None
+) -> None:
+    """Raise InputError for what is missing, and for what would be passed over."""
+    if not texts and file is None:
+        raise InputError("what is to be labelled? found neither texts nor a file", "--text TEXT..., or --file FILE")
+    if texts and file is not None:
+        raise InputError("found texts and a file: expected one of them", "leave out --text or --file")
+    if file is not None and pairs is not None:
+        raise InputError(
+            "--text-pair goes with --text: the second texts of a file are one of its columns",
+            "--column FIRST SECOND",
+        )
+    if file is None and (columns is not None or (rows is not None and rows != RowsSettings())):
+        raise InputError(
+            "--column, --sheet, --split, --format, --quoting and --encoding say how a file is read, and no "
+            "file is named",
+            "leave them out, or --file FILE instead of --text",
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- texts
+
+
+def _of_texts(
+    classifier: Classifier, texts: list[str], pairs: list[str] | None
+) -> tuple[Classifier, list[Example]]:
+    task, folder = classifier.task, classifier.folder
+    if task.kind == "multiple-choice":
+        if len(texts) != 1 or pairs is None or len(pairs) < 2:
             raise InputError(
-                f"{folder} chooses among {len(classifier.names)}: expected one question and as many choices",
+                f"{folder} chooses an answer: expected one question and at least two choices, found "
+                f"{len(texts)} and {len(pairs or ())}",
                 "--text QUESTION --text-pair A B C ...",
             )
-        return [Example(tuple((texts[0], choice) for choice in pairs), None, 1)]
-    takes_pairs = len(_text_columns(classifier)) == 2
-    if pairs is None and takes_pairs:
+        if len(pairs) != len(classifier.names):
+            names = [f"choice{number}" for number in range(len(pairs))]
+            classifier = _with_columns(classifier, [classifier.texts[0], *names])
+        return classifier, [Example(tuple((texts[0], choice) for choice in pairs), None, 1)]
+    two = len(classifier.texts) == 2
+    if pairs is None and two:
         raise InputError(f"{folder} was trained on pairs of texts", "give the second one: --text-pair TEXT")
-    if pairs is not None and not takes_pairs:
+    if pairs is not None and not two:
         raise InputError(f"{folder} was trained on single texts", "leave --text-pair out")
     if pairs is not None and len(pairs) != len(texts):
-        raise InputError(f"{len(texts):,} texts and {len(pairs):,} pairs", "give each text one --text-pair")
-    if kind == "token-classification":
-        return [Example((), None, n, tuple(_words(text))) for n, text in enumerate(texts, 1)]
+        raise InputError(
+            f"{len(texts):,} texts and {len(pairs):,} second texts", "give each --text one --text-pair"
+        )
+    if task.kind == "token-classification":
+        cut = _Words(classifier)
+        return classifier, [Example((), None, n, cut(text)) for n, text in enumerate(texts, 1)]
     seconds: Sequence[str | None] = pairs if pairs is not None else [None] * len(texts)
-    return [Example(((a, b),), None, n) for n, (a, b) in enumerate(zip(texts, seconds, strict=True), 1)]
+    both = zip(texts, seconds, strict=True)
+    return classifier, [Example(((a, b),), None, n) for n, (a, b) in enumerate(both, 1)]
 
 
-def _words(text: str) -> list[str]:
-    """The words of a text: what white space parts; of one without it those of MeCab."""
-    parted = text.split()
-    return parted if len(parted) != 1 or text.isascii() else words.segmenter("ipadic").words(text)
+class _Words:
+    """Cuts a text into words: at white space where it was cut so, Japanese sentences by MeCab or Sudachi."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.dictionary = _dictionary(classifier.tokenizer)
+        self.segmenter: words.Segmenter | None = None
+
+    def __call__(self, text: str) -> tuple[str, ...]:
+        """The words of a text."""
+        parts = text.split()
+        whole = len(parts) == 1 or any(len(part) > 1 and SENTENCE.search(part) for part in parts)
+        if not whole or not any(kind(char) in JAPANESE for char in text):
+            return tuple(parts)
+        if self.segmenter is None:
+            self.segmenter = words.segmenter(self.dictionary)
+            progress.say(f"texts without spaces between words are cut by {words.version(self.dictionary)}")
+        return tuple(self.segmenter.words(text))
 
 
-def _text_columns(classifier: Classifier) -> list[str]:
-    task = classifier.task
-    return [name for names in task.columns().values() for name in names if name != task.label]
+def _dictionary(tokenizer: Any) -> str:
+    """The dictionary by which a tokenizer cuts words, ipadic where it has none that is known."""
+    means = getattr(tokenizer, "word_tokenizer_type", None)
+    if means == "sudachi":
+        return f"sudachi-{(tokenizer.sudachi_kwargs or {}).get('sudachi_dict_type', 'core')}"
+    package = (tokenizer.mecab_kwargs or {}).get("mecab_dic", "unidic_lite") if means == "mecab" else None
+    return next((name for name, known in words.MECAB.items() if known == package), "ipadic")
 
 
-def _of_file(
-    model: str | os.PathLike[str], source: Table, columns: Sequence[str] | None, device: str
-) -> tuple[Classifier, list[Example]]:
-    classifier = open_classifier(model, pairs=columns is not None and len(columns) == 2, device=device)
-    task, own = classifier.task, _text_columns(classifier)
-    if columns is not None:
-        if len(columns) != len(own):
+# --------------------------------------------------------------------------------------------------- tables
+
+
+def _with_columns(classifier: Classifier, columns: Sequence[str]) -> Classifier:
+    """The same model for columns of other names, of a multiple choice also for more or fewer of them."""
+    task, own = classifier.task, classifier.texts
+    if task.kind == "multiple-choice" and len(columns) > 2:
+        choices = list(columns[1:])
+        chosen = task.model_copy(update={"text": columns[0], "choices": choices})
+        return replace(classifier, task=chosen, names=tuple(choices))
+    if len(columns) != len(own):
+        raise InputError(
+            f"{classifier.folder} reads {len(own)} column(s) of text, and {len(columns)} are named",
+            f"--column {' '.join(own)}",
+        )
+    update = dict(zip(("text", "text_pair"), columns, strict=False))
+    return replace(classifier, task=task.model_copy(update=update))
+
+
+def _check_columns(classifier: Classifier, table: Table) -> None:
+    """Raise InputError where a table lacks a column of text, or has something else there."""
+    own = classifier.texts
+    for name in own:
+        try:
+            require_column(table, name, "column")
+        except InputError as error:
+            if len(own) > 1:
+                error.remedy = f"name all {len(own)} in their order: --column {' '.join(map(str.upper, own))}"
+            elif not classifier.given:
+                error.remedy += ", of pairs two"
+            raise
+        found = kind_of(table.data.features[name])
+        listed = found == "list of text" and classifier.task.kind == "token-classification"
+        if found.startswith("list") and not listed or found in ("object", "dict"):
             raise InputError(
-                f"{classifier.folder} reads {len(own)} column(s) of text, and {len(columns)} are named",
-                f"--column {' '.join(own)}",
+                f"{table.name}: the column {name!r} holds {found}; expected text", "--column NAME of another"
             )
-        if task.kind == "multiple-choice":
-            task = task.model_copy(update={"text": columns[0], "choices": list(columns[1:])})
-        else:
-            task = task.model_copy(update=dict(zip(("text", "text_pair"), columns, strict=False)))
-    for name in [n for group in task.columns().values() for n in group if n != task.label]:
-        require_column(source, name, "column")
-    return classifier, task.read(source, classifier.names, labelled=False).items
 
 
-def _target(path: Path) -> Path:
-    if path.suffix.lower() not in FORMS:
-        raise InputError(f"--out {path}: expected a name that ends in {', '.join(FORMS)}", "--out labels.csv")
-    return path
+def _of_table(
+    classifier: Classifier, table: Table, columns: Sequence[str] | None
+) -> tuple[Classifier, list[Example | None]]:
+    """An example of each row, None for a row without words."""
+    if not len(table.data):
+        raise InputError(f"{table.name} has columns and no rows", "look at the file: is it the right one?")
+    if columns is not None:
+        classifier = _with_columns(classifier, columns)
+    _check_columns(classifier, table)
+    _tell(table)
+    items = classifier.task.read(table, classifier.names, labelled=False).items
+    if classifier.task.kind == "token-classification":
+        name = classifier.texts[0]
+        if kind_of(table.data.features[name]) == "text":
+            cut, texts = _Words(classifier), table.data[name]
+            both = zip(texts, table.positions, strict=True)
+            items = [Example((), None, position, cut(text or "")) for text, position in both]
+    by_position = {one.position: one for one in items}
+    return classifier, [by_position.get(position) for position in table.positions]
 
 
-def _write(
-    path: Path, source: Table | None, examples: Sequence[Example], found: Sequence[dict[str, Any]]
-) -> None:
-    """Write what was read and what was found, all rows in their order."""
-    if source is None:
-        given = [
-            {"text": " ".join(one.words) or one.parts[0][0], **({"text_pair": one.parts[0][1]} if one.parts
-             and one.parts[0][1] is not None else {})} for one in examples
-        ]  # fmt: skip
-    else:
-        given = [dict(row) for row in source.data]
-    made: list[dict[str, Any]] = []
-    for row, answer in zip(given, found, strict=True):
-        scores = answer["scores"]
-        more = {f"p({name})": p for name, p in scores.items()} if isinstance(scores, dict) else {"p": scores}
-        if path.suffix.lower() == ".jsonl":
-            more = {"scores": scores}
-        made.append({**row, "predicted": answer["label"], **more})
-    if path.suffix.lower() == ".jsonl":
-        text = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in made)
-    else:
-        buffer = io.StringIO()
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-        names = list(dict.fromkeys(name for row in made for name in row))
-        writer = csv.DictWriter(buffer, names, delimiter=delimiter, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in made)
-        text = buffer.getvalue()
-    files.write_text(path, text)
+def _tell(table: Table) -> None:
+    """Say what was found in a file by itself, where it is not the usual."""
+    told = [f"{table.found[key]}" for key in ("encoding",) if table.found.get(key) not in (None, "utf-8", "ascii")]
+    told += [f"{key} {table.found[key]!r}" for key in ("sheet", "split") if table.found.get(key)]
+    notes = {**table.found.get("notes", {}), **table.dropped}
+    told += [f"{count:,} {reason.replace('_', ' ')}" for reason, count in notes.items() if count]
+    if told:
+        progress.say(f"{table.name}: {len(table.data):,} rows; {', '.join(told)}")
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+# -------------------------------------------------------------------------------------------------- answers
 
 
-def report(result: Result, texts: Sequence[str], pairs: Sequence[str] | None) -> str:
-    """Predictions of `texts` as a table for a person; those of a file have none on the screen."""
-    lines = []
-    for number, one in enumerate(result.metrics["predictions"]):
-        shown = texts[number] if number < len(texts) else f"row {number + 1}"
-        if pairs is not None and len(pairs) == len(texts):
-            shown += f" | {pairs[number]}"
-        scores = one["scores"]
-        if isinstance(one["label"], list):
-            lines.append([fit(shown, WIDTH), " ".join(one["label"]), ""])
-        elif isinstance(one["label"], float):
-            lines.append([fit(shown, WIDTH), f"{one['label']:.3f}", ""])
-        else:
-            order = sorted(scores, key=lambda name: -scores[name])[:5]
-            told = "  ".join(f"{name} {scores[name]:.1%}" for name in order)
-            lines.append([fit(shown, WIDTH), one["label"], told])
-    return table(lines)
+def _found(
+    classifier: Classifier, examples: Sequence[Example | None], table: Table | None
+) -> list[dict[str, Any]]:
+    """The answer to each example; {label: None} where there is no text."""
+    filled = [one for one in examples if one is not None and (one.words or _is_filled(one))]
+    asked = iter(classifier.answers(filled)) if filled else iter(())
+    found: list[dict[str, Any] | None] = []
+    for one in examples:
+        answer = next(asked) if one is not None and (one.words or _is_filled(one)) else None
+        found.append(None if one is None or answer is None else _whole(one, answer, classifier))
+    _tell_empty([at for at, answer in enumerate(found) if answer is None], len(found), table)
+    return [{"label": None, "scores": {}} if answer is None else answer for answer in found]
+
+
+def _is_filled(one: Example) -> bool:
+    return bool(one.parts) and all(
+        text.strip() for part in one.parts for text in part if text is not None
+    )
+
+
+def _whole(one: Example, answer: dict[str, Any], classifier: Classifier) -> dict[str, Any]:
+    """An answer with the words that it is about, or the text of the choice."""
+    if one.words:
+        more = [None] * (len(one.words) - len(answer["label"]))  # what was cut off has no label
+        return {
+            "label": [*answer["label"], *more], "scores": [*answer["scores"], *more], "words": list(one.words)
+        }  # fmt: skip
+    if classifier.task.kind == "multiple-choice":
+        at = classifier.names.index(answer["label"])
+        return {"label": answer["label"], "answer": one.parts[at][1], "scores": answer["scores"]}
+    return answer
+
+
+def _tell_empty(empty: list[int], total: int, table: Table | None) -> None:
+    """Say which places have no text. Raises InputError where none has any."""
+    if not empty:
+        return
+    what = "texts" if table is None else "rows"
+    positions = [at + 1 if table is None else table.positions[at] for at in empty[:TOLD]]
+    places = ", ".join(f"{position:,}" for position in positions) + (", ..." if len(empty) > TOLD else "")
+    place = "text" if table is None else f"{table.name}, {table.place}"
+    if len(empty) == total:
+        raise InputError(f"there is no text to label ({place} {places})", "give some")
+    progress.say(f"warning: {len(empty):,} of {total:,} {what} have no text and get no label: {place} {places}")
+
+
+# ----------------------------------------------------------------------------------------------- evaluation
 
 
 def evaluate_labels(
-    model: str | os.PathLike[str], file: str, rows: RowsSettings | None = None, *, device: str = "auto"
+    model: str | os.PathLike[str],
+    file: str,
+    rows: RowsSettings | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    label: str | None = None,
+    device: str = "auto",
 ) -> Result:
-    """The scores of a model with the head of a task on a labelled file with the columns of its training.
+    """The scores of a model with the head of a task on a labelled file.
 
-    metrics: those of the report that `score_page.page` shows (scores, intervals, baseline, confusion, wrong),
-    and each score by its name.
+    columns, label: its columns with text and with the answer, if not those of the training. metrics: those of
+    the report that `score_page.page` shows (scores, intervals, baseline, confusion, up to 200 wrong
+    examples), and each score by its name.
     """
-    classifier = open_classifier(model, device=device)
-    if not classifier.given:
+    two = columns is not None and len(columns) == 2
+    classifier = open_classifier(model, pairs=two, device=device)
+    if classifier.several:
+        raise InputError(
+            f"{classifier.folder} gives several labels to a text; only one label is scored",
+            "label the file with tane predict",
+        )
+    if not classifier.given and columns is None:
         raise InputError(
             f"{classifier.folder} does not say which columns it was trained on",
-            "label the file with tane predict, or fine-tune with tane finetune",
+            "name those with text, and with the answer: --column TEXT [TEXT2] --label LABEL",
         )
+    if columns is not None:
+        classifier = _with_columns(classifier, columns)
     task = classifier.task
     data = task.data.model_copy(update=(rows or RowsSettings()).model_dump())
     named = type(data.train)(path=file)
-    examples = read_examples(task.model_copy(update={"data": data}), named, classifier.names)
-    found = report_of(classifier, examples, [], "test", metric=task.decides)
-    print(score_page.page(found))
+    task = task.model_copy(update={"data": data, **({"label": label} if label is not None else {})})
+    try:
+        examples = read_examples(task, named, classifier.names)
+    except InputError as error:  # its words are those of a recipe
+        error.remedy = re.sub(r"--task\.(text_pair|text|choices)\b", "--column", error.remedy)
+        error.remedy = re.sub(r"mend it, or name all labels:.*", "mend it, or leave the row out", error.remedy)
+        error.remedy = error.remedy.replace("--task.label ", "--label ")
+        raise
+    if not examples.items:
+        raise InputError(f"no labelled example ({examples.told()})", "look at the file: is it the right one?")
+    found = report_of(replace(classifier, task=task), examples, [], "a labelled file", metric=task.decides)
+    found["wrong"] = found["wrong"][:SHOWN]
     return Result(str(classifier.folder), {**found, **found["scores"]})

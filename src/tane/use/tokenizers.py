@@ -50,7 +50,7 @@ def show_tokenizer(
     with Japanese needs. inputs, reading: as in a recipe's corpus. The text is read as it
     stands, duplicates too; at most MOST characters of it, evenly taken. Raises InputError.
     """
-    _check_dictionary(dictionary, [name])
+    check_dictionary(dictionary, [name])
     texts = _texts(inputs, reading) if inputs else []
     sentences = _sentences(texts, head) if texts else [WITHOUT_TEXT]
     return Result(str(name), _look(name, dictionary, texts, sentences))
@@ -75,7 +75,7 @@ def compare_tokenizers(
         raise InputError(f"expected tokenizers to compare, found {len(names)}", remedy)
     if not inputs:
         raise InputError("there is no text to compare them on", "name it: --data my.txt")
-    _check_dictionary(dictionary, names)
+    check_dictionary(dictionary, names)
     texts = _texts(inputs, reading)
     sentences = _sentences(texts, head)
     found = [_look(name, dictionary, texts, sentences) for name in names]
@@ -87,7 +87,7 @@ def compare_tokenizers(
 def _look(
     name: str | os.PathLike[str], dictionary: str | None, texts: list[str], sentences: list[str]
 ) -> dict[str, Any]:
-    with _opened(name, dictionary) as encoder:
+    with opened(name, dictionary) as encoder:
         spelling = Spelling(encoder.tokenizer)
         examples = [
             {"text": sentence, "tokens": [spelling.shown(number) for number in ids.tolist()]}
@@ -101,7 +101,7 @@ def _look(
 
 
 @contextlib.contextmanager
-def _opened(name: str | os.PathLike[str], dictionary: str | None) -> Iterator[Encoder]:
+def opened(name: str | os.PathLike[str], dictionary: str | None) -> Iterator[Encoder]:
     """The encoder of a tokenizer; of bare files while a folder is made of them."""
     if not _is_bare(name):
         yield Encoder(name)
@@ -123,7 +123,8 @@ def _takes_words(name: str | os.PathLike[str]) -> bool:
     return found is not None and found.form == "wordpiece"
 
 
-def _check_dictionary(dictionary: str | None, names: Sequence[str | os.PathLike[str]]) -> None:
+def check_dictionary(dictionary: str | None, names: Sequence[str | os.PathLike[str]]) -> None:
+    """Raise InputError for a dictionary where no tokenizer takes one."""
     if dictionary is not None and not any(map(_takes_words, names)):
         raise InputError(f"the dictionary {dictionary} is for a vocab.txt, and none is given", "leave it out")
 

@@ -44,7 +44,7 @@ def _cells(reading: Reading) -> Iterator[tuple[int, str | None]]:
 
     name = reading.raw.name
     with reading.raw.seekable() as file, arrays.damage(name):
-        start = _require_sound(file, name)
+        start = require_sound(file, name)
         file.seek(start)
         schema = ipc.open_stream(file).schema
         places = arrays.chosen(schema, reading)
@@ -65,7 +65,7 @@ def _batches(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 # ------------------------------------------------------------------------------------------ the messages
 
 
-def _require_sound(file: BinaryIO, name: str) -> int:
+def require_sound(file: BinaryIO, name: str) -> int:
     """Where the stream begins in the file; raises InputError for one that is cut or would fill the memory."""
     size = file.seek(0, 2)
     file.seek(0)

@@ -54,7 +54,7 @@ def _cells(reading: Reading) -> Iterator[tuple[int, str | None]]:
         places = arrays.chosen(opened.schema_arrow, reading)
         names = [opened.schema_arrow.names[place] for place in places]
         categories = any(arrays.has_categories(opened.schema_arrow.field(place).type) for place in places)
-        _require_bounded(opened, size, categories, name)
+        require_bounded(opened, size, categories, name)
         before = reading.ledger.notes["rows"]
         yield from arrays.rows(_batches(opened, names, categories), names, reading, trusted=True)
         count = reading.ledger.notes["rows"] - before
@@ -73,7 +73,7 @@ def _batches(opened: pq.ParquetFile, names: list[str], categories: bool) -> Iter
         yield batch
 
 
-def _require_bounded(opened: pq.ParquetFile, size: int, categories: bool, name: str) -> None:
+def require_bounded(opened: pq.ParquetFile, size: int, categories: bool, name: str) -> None:
     """Raise InputError where a row group says that memory could not hold what has to be held of it.
 
     The footer says more of each column, but asking pyarrow for that ends the process when it is damaged.
