@@ -142,17 +142,17 @@ def _finetune(values: Values, overrides: list[str]) -> Any:
 def _predict(values: Values, _: list[str]) -> Any:
     from tane.settings import build
     from tane.text.rows import RowsSettings
+    from tane.use.answers import report
+    from tane.use.predict import ask
 
     how = {name: getattr(values, name) for name in RowsSettings.model_fields if hasattr(values, name)}
     rows = build(RowsSettings, {name: value for name, value in how.items() if value is not None}, "flags")
-    result = tane.predict(
+    result, examples = ask(
         values.model, values.text or (), values.text_pair, file=values.file, out=values.out,
-        columns=values.column, rows=rows,
+        overwrite=values.overwrite, columns=values.column, rows=rows,
     )  # fmt: skip
     if not values.json and values.out is None:
-        from tane.use.predict import report
-
-        print(report(result, values.text or (), values.text_pair))
+        print(report(result, examples, most=20 if values.file else None))
     return result
 
 
@@ -167,10 +167,16 @@ def _evaluate(values: Values, _: list[str]) -> Any:
         mask_prob=values.mask_prob,
         whole_word=values.whole_word,
         normalize=values.normalize,
+        label=values.label,
         **_reading(values),
     )
-    for name, value in result.metrics.items() if not values.json else ():
-        print(f"{name:>26}  {_figure(value)}")
+    if not values.json and "task" in result.metrics:
+        from tane.use.score_page import page
+
+        print(page(result.metrics))
+    elif not values.json:
+        for name, value in result.metrics.items():
+            print(f"{name:>26}  {_figure(value)}")
     return result
 
 
@@ -348,8 +354,9 @@ VERBS: dict[str, Verb] = {
             flag("--text", nargs="+", metavar="TEXT", help="texts to label"),
             flag("--text-pair", nargs="+", metavar="TEXT", help="the second text of each, or the choices"),
             flag("--file", metavar="FILE", help="a table instead: csv, tsv, jsonl, json, xlsx, parquet"),
-            flag("--out", metavar="FILE", help="write its rows with their labels: .csv, .tsv or .jsonl"),
-            flag("--column", nargs="+", metavar="NAME", help="the columns with text, if not those of training"),
+            flag("--out", metavar="FILE", help="write the rows with their labels: .csv, .tsv or .jsonl"),
+            flag("--overwrite", action="store_true", help="replace the --out that is there already"),
+            flag("--column", nargs="+", metavar="NAME", help="columns with text, if not those of training"),
             flag("--sheet", metavar="NAME", help="the sheet of a workbook"),
             flag("--split", metavar="NAME", help="the split of a saved or hub data set"),
             flag("--format", metavar="NAME", help="what it is, where its name does not tell, such as tsv"),
@@ -362,7 +369,8 @@ VERBS: dict[str, Verb] = {
         _evaluate,
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
-            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text; one with labels"),
+            flag("--label", metavar="NAME", help="of a classifier: the column with the answer"),
             flag("--normalize", choices=FORMS, help="default: as the model's run"),
             flag(
                 "--mask-prob", type=float, metavar="P", help="of masked models: share of hidden tokens (0.15)"

@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tane import files
 from tane.errors import InputError, ResourceError
@@ -31,7 +31,6 @@ PLAIN = ("utf-8", "ascii")  # encodings of files that no spreadsheet wrote
 TYPED = ("parquet", "arrow")  # sources whose values have types
 WIDTH = 60  # columns of a text on the screen
 BEST = 5  # labels of a text on the screen
-MOST = 20  # rows of a file on the screen
 NONE = "-"  # where a word or a text has no label
 
 Row = dict[str, Any]
@@ -75,62 +74,58 @@ def _is_same(path: Path, item: Input) -> bool:
 # ------------------------------------------------------------------------------------------------- the rows
 
 
-class Given:
-    """The rows beside which predictions are written. names: their columns; spreadsheet: whether their file
-    came from one; texts: columns whose lists of words are written with spaces between."""
+class Given(NamedTuple):
+    """The rows beside which predictions are written. names: their columns; spreadsheet: whether they come
+    from one."""
 
-    def __init__(self, names: Sequence[str], rows: Iterable[Row], *, spreadsheet: bool = False) -> None:
-        self.names, self.rows, self.spreadsheet = list(names), rows, spreadsheet
+    names: list[str]
+    rows: Iterable[Row]
+    spreadsheet: bool = False
 
 
 def rows_of_texts(classifier: Classifier, examples: Sequence[Example | None]) -> Given:
     """The texts that were given one by one, under the columns of the training."""
-    names = [] if classifier.task.kind == "token-classification" else classifier.texts
-    rows = []
-    for one in examples:
-        assert one is not None
-        texts = [one.parts[0][0], *(pair for _, pair in one.parts if pair is not None)] if one.parts else []
-        rows.append(dict(zip(names, texts, strict=True)))
-    return Given(names, rows)
+    names = [] if _is_words(classifier) else classifier.texts
+    return Given(names, [dict(zip(names, _texts(one), strict=False)) for one in examples])
 
 
-def rows_of_table(table: Table | None, source: str | None, how: RowsSettings) -> Given:
+def _texts(one: Example | None) -> list[str]:
+    """The texts of an example: of several parts the first one stands in each."""
+    if one is None or not one.parts:
+        return []
+    return [one.parts[0][0], *(pair for _, pair in one.parts if pair is not None)]
+
+
+def rows_of_table(read: Table, source: str, how: RowsSettings) -> Given:
     """The rows of a file with all their columns, as they stand there."""
-    assert table is not None and source is not None
-    names = list(table.data.column_names)
-    raw = _as_written(table, source, how)
-    rows: Iterator[Row] = (
-        _typed(table) if raw is None else (dict(zip(names, row, strict=True)) for row in raw)
-    )
-    return Given(names, rows, spreadsheet=_of_spreadsheet(table, source))
+    names = list(read.data.column_names)
+    raw = _as_written(read, source, how)
+    rows = _typed(read) if raw is None else (dict(zip(names, row, strict=True)) for row in raw)
+    return Given(names, rows, _of_spreadsheet(read, source))
 
 
-def _typed(table: Table) -> Iterator[Row]:
-    for part in table.data.with_format("arrow").iter(1000):
+def _typed(read: Table) -> Iterator[Row]:
+    for part in read.data.with_format("arrow").iter(1000):
         yield from part.to_pylist()
 
 
-def _as_written(table: Table, source: str, how: RowsSettings) -> Iterator[tuple[Any, ...]] | None:
+def _as_written(read: Table, source: str, how: RowsSettings) -> Iterator[tuple[Any, ...]] | None:
     """The cells of a file as they stand in it, row by row, where the table holds them in another way: 1.10 is
     1.1 there, and objects of JSON have the keys of all others. None: the table is as good."""
-    if table.found.get("split") or is_hub_name(source):
-        return None
-    items = files_of(source, how)
+    items = _read_files(source, how)
     kinds = {item.source for item in items}
-    if kinds & set(TYPED):
-        return None
-    dtypes = {getattr(feature, "dtype", "") for feature in table.data.features.values()}
-    if kinds != {"jsonl"} and "float64" not in dtypes:
+    numbers = any(getattr(kind, "dtype", "") == "float64" for kind in read.data.features.values())
+    if not items or kinds & set(TYPED) or not (numbers or kinds == {"jsonl"}):
         return None
     columns = cellrows.together([(item.name, cellrows.read(item, how.on_bad)) for item in items])
-    if columns.positions != table.positions:  # the file was changed meanwhile
+    if columns.positions != read.positions:  # the file was changed meanwhile
         return None
-    return zip(*(columns.values[name] for name in table.data.column_names), strict=True)
+    return zip(*(columns.values[name] for name in read.data.column_names), strict=True)
 
 
-def _of_spreadsheet(table: Table, source: str) -> bool:
+def _of_spreadsheet(read: Table, source: str) -> bool:
     """Whether a file comes from a spreadsheet, which takes UTF-8 for another encoding where no BOM is."""
-    if table.found.get("sheet") or table.found.get("encoding", "utf-8") not in PLAIN:
+    if read.found.get("sheet") or read.found.get("encoding", "utf-8") not in PLAIN:
         return True
     try:
         with open(source, "rb") as file:
@@ -150,22 +145,22 @@ def write(path: Path, found: Sequence[dict[str, Any]], given: Given, classifier:
     listed = {*named.values(), *classifier.texts, classifier.task.label} if _is_words(classifier) else set()
     with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(
-        buffer, "excel-tab" if form == ".tsv" else "excel", lineterminator="\n", quoting=csv.QUOTE_MINIMAL
-    )
     names = [*given.names, *named.values()]
-    if form != ".jsonl":
-        buffer.write(BOM if given.spreadsheet else "")
-        writer.writerow([_cell(name, False) for name in names])
+    lines = [] if form == ".jsonl" else [(BOM if given.spreadsheet else "") + _line(names, form)]
     for row, answer in zip(given.rows, found, strict=True):
-        more = {named[key]: value for key, value in _values(answer, form).items() if key in named}
-        whole = {**row, **more}
+        whole = {**row, **{named[key]: value for key, value in _values(answer, form) if key in named}}
         if form == ".jsonl":
-            buffer.write(_json(whole) + "\n")
+            lines.append(_json(whole) + "\n")
         else:
-            writer.writerow([_cell(whole.get(name), name in listed) for name in names])
-    files.write_text(path, buffer.getvalue())
+            lines.append(_line([_cell(whole.get(name), name in listed) for name in names], form))
+    files.write_text(path, "".join(lines))
+
+
+def _line(cells: Sequence[Any], form: str) -> str:
+    """A row of csv or tsv, whose cells with line ends of any kind stand in quotes."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, delimiter="\t" if form == ".tsv" else ",", lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue()[:-2] + "\n"
 
 
 def _is_words(classifier: Classifier) -> bool:
@@ -197,11 +192,10 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return free
 
 
-def _values(answer: dict[str, Any], form: str) -> dict[Any, Any]:
+def _values(answer: dict[str, Any], form: str) -> list[tuple[Any, Any]]:
     scores = answer["scores"]
-    if form == ".jsonl" or not isinstance(scores, dict):
-        return answer
-    return {**answer, **{("p", name): p for name, p in scores.items()}}
+    apart = scores.items() if form != ".jsonl" and isinstance(scores, dict) else ()
+    return [*answer.items(), *((("p", name), p) for name, p in apart)]
 
 
 def _cell(value: Any, listed: bool) -> Any:
@@ -210,11 +204,7 @@ def _cell(value: Any, listed: bool) -> Any:
         items = [NONE if one is None else str(one) for one in value]
         if all(one and one.split() == [one] for one in items):
             return " ".join(items)
-    if isinstance(value, (list, tuple, dict)):
-        return _json(value)
-    if isinstance(value, str) and "\r" in value:
-        return _Quoted(value)
-    return value
+    return _json(value) if isinstance(value, (list, tuple, dict)) else value
 
 
 def _json(value: Any) -> str:
@@ -236,31 +226,28 @@ def _finite(value: Any) -> Any:
 # ----------------------------------------------------------------------------------------------- the screen
 
 
-def report(result: Result, texts: Sequence[str], pairs: Sequence[str] | None) -> str:
-    """Predictions as a table for a person: of `texts` all, of a file's rows the first ones."""
+def report(result: Result, examples: Sequence[Example | None], *, most: int | None = None) -> str:
+    """Predictions as a table for a person; of more than `most` the first ones."""
     found = result.metrics["predictions"]
-    shown = found if texts else found[:MOST]
-    lines = []
-    for number, one in enumerate(shown):
-        text = texts[number] if number < len(texts) else f"row {number + 1}"
-        if pairs is not None and len(pairs) == len(texts):
-            text += f" | {pairs[number]}"
-        lines.append([fit(text, WIDTH), *_told(one)])
-    more = len(found) - len(shown)
-    rest = [f"... and {more:,} more rows; --out FILE writes them all"] if more else []
-    return "\n".join([table(lines), *rest])
+    shown = list(zip(found, examples, strict=True))[:most]
+    rest = len(found) - len(shown)
+    more = [f"... and {rest:,} more rows; --out FILE writes them all"] if rest else []
+    return "\n".join([table([_told(answer, one) for answer, one in shown]), *more])
 
 
-def _told(one: dict[str, Any]) -> tuple[str, str]:
-    label, scores = one["label"], one["scores"]
+def _told(answer: dict[str, Any], one: Example | None) -> list[str]:
+    label, scores = answer["label"], answer["scores"]
+    if "words" in answer:
+        both = zip(answer["words"], label, strict=True)
+        return ["  ".join(f"{visible(word)}/{visible(tag or NONE)}" for word, tag in both)]
+    texts = _texts(one) if "answer" not in answer else _texts(one)[:1]
+    text = fit(" | ".join(texts), WIDTH)
     if label is None:
-        return NONE, "no text"
-    if "words" in one:
-        both = zip(one["words"], label, strict=True)
-        return "  ".join(f"{visible(word)}/{tag or NONE}" for word, tag in both), ""
+        return [text, NONE, "no text"]
     if isinstance(label, float):
-        return f"{label:.3f}", ""
+        return [text, f"{label:.3f}", ""]
     order = sorted(scores, key=lambda name: -scores[name])[:BEST]
     likely = "  ".join(f"{visible(name)} {scores[name]:.1%}" for name in order)
-    named = ", ".join(label) or NONE if isinstance(label, list) else label
-    return visible(f"{named}: {one['answer']}" if "answer" in one else named), likely
+    if isinstance(label, list):
+        label = ", ".join(label) or NONE
+    return [text, visible(f"{label}: {answer['answer']}" if "answer" in answer else label), likely]

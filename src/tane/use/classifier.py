@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,23 @@ class Classifier:
         groups = self.task.columns().items()
         return [name for setting, names in groups for name in names if setting != "task.label"]
 
+    def with_columns(self, columns: Sequence[str]) -> Classifier:
+        """The same for texts in columns of these names, of a multiple choice also more or fewer choices.
+
+        Raises InputError where they are not as many as the texts that it reads.
+        """
+        if self.task.kind == "multiple-choice" and len(columns) > 2:
+            choices = list(columns[1:])
+            task = self.task.model_copy(update={"text": columns[0], "choices": choices})
+            return replace(self, task=task, names=tuple(choices))
+        if len(columns) != len(self.texts):
+            raise InputError(
+                f"{self.folder} reads {len(self.texts)} column(s) of text, and {len(columns)} are named",
+                f"--column {' '.join(self.texts)}",
+            )
+        named = dict(zip(("text", "text_pair"), columns, strict=False))
+        return replace(self, task=self.task.model_copy(update=named))
+
     def outputs(self, examples: Sequence[Example]) -> list[np.ndarray]:
         """The logits of each example in fp32, in their order; what is longer than its inputs is cut, said.
 
@@ -82,9 +99,7 @@ class Classifier:
         """
         encoded = self._encoded(examples)
         outputs = self._run([row for row in encoded if row is not None])
-        found = iter(
-            several(outputs, self.names) if self.several else self.task.answers(outputs, self.names)
-        )
+        found = iter(several(outputs, self.names) if self.several else self.task.answers(outputs, self.names))
         return [None if row is None else next(found) for row in encoded]
 
     def _encoded(self, examples: Sequence[Example]) -> list[Encoded | None]:
@@ -178,7 +193,8 @@ def _no_head(folder: Path) -> InputError:
     other = "tane fill" if is_masked(folder) else "tane generate"
     remedy = "train one on labelled data: tane finetune RECIPE"
     return InputError(
-        f"{folder} has no head for labels: {what}", f"{remedy}; to use it as it is: {other}" if kind else remedy
+        f"{folder} has no head for labels: {what}",
+        f"{remedy}; to use it as it is: {other}" if kind else remedy,
     )
 
 
@@ -189,7 +205,7 @@ def _check_labels(folder: Path) -> None:
     if names is None:
         return
     where = folder / "config.json"
-    remedy = "name each label once: \"id2label\": {\"0\": ..., \"1\": ...}"
+    remedy = 'name each label once: "id2label": {"0": ..., "1": ...}'
     if not isinstance(names, dict) or set(names) != {str(number) for number in range(len(names))}:
         found = ", ".join(map(str, list(names)[:6])) if isinstance(names, (dict, list)) else str(names)
         raise InputError(f"{where}: expected id2label with the numbers from 0, found {found}", remedy)
@@ -199,9 +215,7 @@ def _check_labels(folder: Path) -> None:
 
 def _different(names: list[str]) -> tuple[str, ...]:
     """The names of labels, those that stand there twice with their number."""
-    return tuple(
-        f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names)
-    )
+    return tuple(f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names))
 
 
 def _longest(task: TaskSettings, model: Any, tokenizer: Any) -> int:
@@ -213,7 +227,9 @@ def _longest(task: TaskSettings, model: Any, tokenizer: Any) -> int:
 
 
 def _pad_id(folder: Path, tokenizer: Any) -> int:
-    return int(Encoder(folder).vocabulary.pad_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+    return int(
+        Encoder(folder).vocabulary.pad_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    )
 
 
 def _task_of(folder: Path, kind: str, config: Any, pairs: bool) -> tuple[TaskSettings, bool]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -27,13 +29,14 @@ from tane.text.inputs import HowToRead
 from tane.text.rows import RowsSettings
 from tane.text.survey import temporary_corpus
 from tane.tokens.encoder import Encoder
+from tane.training.labelled import read_examples
 from tane.training.resume import RESOLVED, run_of
 from tane.training.runtime import choose_device
 from tane.types import IGNORE, Batch, Result
-from tane.use.classifier import is_classifier
+from tane.use.classifier import is_classifier, open_classifier
 from tane.use.evaluate_masked import MASK_PROB, Setup, score
+from tane.use.finetune import SHOWN, report_of
 from tane.use.masked import is_masked
-from tane.use.predict import evaluate_labels
 from tane.yamlio import read_yaml
 
 BATCH_TOKENS = 8192
@@ -46,11 +49,13 @@ def evaluate(
     block_size: int | None = None,
     mask_prob: float | None = None,
     whole_word: bool = False,
+    label: str | None = None,
     device: str = "auto",
     **reading: Unpack[HowToRead],
 ) -> Result:
     """Score a model on text files; its config.json tells whether it is causal or masked. One with the head of
-    a task is scored on a labelled file instead: `predict.evaluate_labels` says what comes back.
+    a task is scored on a labelled file instead, whose columns are those of its training, or `column` (texts,
+    in their order) and `label` (the answer): `evaluate_labels` says what comes back.
 
     reading: column, sheet, split, format, quoting, unit, encoding, normalize, as in a recipe's corpus; what
     is not given is that of the run that the model belongs to (but for encoding and format), else the default.
@@ -65,7 +70,13 @@ def evaluate(
     """
     folder = find_model(model)
     if is_classifier(folder):
-        return _labelled(folder, [data] if isinstance(data, str) else list(data), reading, device)
+        if mask_prob is not None or whole_word or block_size is not None:
+            raise InputError(
+                f"{folder} labels texts: it has no tokens to hide", "leave out --mask-prob and --whole-word"
+            )
+        return _labelled(folder, [data] if isinstance(data, str) else list(data), label, reading, device)
+    if label is not None:
+        raise InputError(f"{folder} has no head for labels", "leave out --label")
     masked = is_masked(folder)
     if not masked and (mask_prob is not None or whole_word):
         raise InputError(
@@ -111,17 +122,69 @@ def _causal(loss: Loss, encoder: Encoder, texts: list[str], length: int, device:
     }
 
 
-def _labelled(folder: Path, data: list[str], reading: HowToRead, device: str) -> Result:
+def _labelled(folder: Path, data: list[str], label: str | None, reading: HowToRead, device: str) -> Result:
     """The scores of a model with the head of a task."""
     if len(data) != 1:
         raise InputError(f"{folder} is scored on one labelled file, and {len(data)} are named", "--data FILE")
-    given = {name: value for name, value in reading.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
+    columns = given.pop("column", None)
     other = sorted(given.keys() - RowsSettings.model_fields.keys())
     if other:
+        raise InputError(f"{folder} reads rows with labels: --{other[0]} does not apply", "leave it out")
+    return evaluate_labels(
+        folder, data[0], build(RowsSettings, given, "flags"), label=label, device=device,
+        columns=[columns] if isinstance(columns, str) else columns,
+    )  # fmt: skip
+
+
+def evaluate_labels(
+    model: str | os.PathLike[str],
+    file: str,
+    rows: RowsSettings | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    label: str | None = None,
+    device: str = "auto",
+) -> Result:
+    """The scores of a model with the head of a task on a labelled file.
+
+    columns, label: its columns with text, in their order, and with the answer, if not those of the training.
+    metrics: those of the report that `score_page.page` shows (scores, intervals, baseline, confusion, up to
+    200 wrong examples), and each score by its name.
+    """
+    classifier = open_classifier(model, pairs=columns is not None and len(columns) == 2, device=device)
+    if classifier.several:
         raise InputError(
-            f"{folder} reads the columns that it was trained on: --{other[0]} does not apply", "leave it out"
+            f"{classifier.folder} gives a text several labels, which have no scores here",
+            "label the file with tane predict",
         )
-    return evaluate_labels(folder, data[0], build(RowsSettings, given, "flags"), device=device)
+    if not classifier.given and columns is None:
+        raise InputError(
+            f"{classifier.folder} does not say which columns it was trained on",
+            "name those with text, and the one with the answer: --column TEXT [TEXT2] --label LABEL",
+        )
+    if columns is not None:
+        classifier = classifier.with_columns(columns)
+    task = classifier.task
+    data = task.data.model_copy(update=(rows or RowsSettings()).model_dump())
+    task = task.model_copy(update={"data": data, "label": label or task.label})
+    try:
+        examples = read_examples(task, type(data.train)(path=file), classifier.names)
+    except InputError as error:
+        error.remedy = _as_flags(error.remedy)
+        raise
+    if not examples.items:
+        raise InputError(f"no labelled example ({examples.told()})", "look at the file: is it the right one?")
+    found = report_of(replace(classifier, task=task), examples, [], "a labelled file", metric=task.decides)
+    found["wrong"] = found["wrong"][:SHOWN]
+    return Result(str(classifier.folder), {**found, **found["scores"]})
+
+
+def _as_flags(remedy: str) -> str:
+    """A remedy in the words of a recipe in those of this verb."""
+    remedy = re.sub(r"--task\.(text_pair|text|choices)\b", "--column", remedy)
+    remedy = re.sub("mend it, or name all labels:.*", "mend it, or leave the row out", remedy)
+    return remedy.replace("--task.label ", "--label ")
 
 
 def _text_settings(folder: Path, data: list[str], reading: HowToRead) -> CorpusSettings:

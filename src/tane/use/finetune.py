@@ -33,12 +33,14 @@ SHOWN = 200  # wrong examples in the report; the csv has them all
 
 
 def finetune(
-    recipe: Recipe, *, seeds: int = 1, fresh: bool = False, verify: str = "full", strict: bool = False
-) -> Result:
+    recipe: Recipe, *, seeds: int = 1, fresh: bool = False, verify: str = "full", strict: bool = False,
+    show: bool = True,
+) -> Result:  # fmt: skip
     """Train a recipe's task, or go on where it was cut off, and score it.
 
     seeds: so many runs from recipe.seed on, whose mean and spread are told; the model is the one that the
-    validation examples like best. The settings of task.grid are tried first with one seed. metrics: model,
+    validation examples like best. The settings of task.grid are tried first with one seed. show: print the
+    scores. metrics: model,
     metrics and baseline (of the test file where there is one, else of the validation examples), examples,
     `valid` and `test` with scores, intervals and more, and with several runs `runs`.
     """
@@ -60,7 +62,7 @@ def finetune(
             results, tried = _trials(recipe, task, seeds, once)
             best = max(results, key=lambda one: _standing(one[1], task))
             _point(recipe.run_path, best[0].run_path)
-    return _told(recipe, task, data, results, tried)
+    return _told(recipe, task, data, results, tried, show)
 
 
 # --------------------------------------------------------------------------------------------------- trials
@@ -135,7 +137,7 @@ def _point(run_dir: Path, best: Path) -> None:
 
 def _told(
     recipe: Recipe, task: TaskSettings, data: Data, results: list[tuple[Recipe, Result]],
-    tried: list[dict[str, Any]],
+    tried: list[dict[str, Any]], show: bool,
 ) -> Result:  # fmt: skip
     """Score the runs, write what they are worth, print it."""
     run_dir = recipe.run_path
@@ -159,7 +161,8 @@ def _told(
         with files.writing(run_dir):
             score_page.write_examples(run_dir / f"wrong-{side}.csv", reports[side]["wrong"])
         reports[side]["wrong"] = reports[side]["wrong"][:SHOWN]
-        print(score_page.page(reports[side]))
+        if show:
+            print(score_page.page(reports[side]))
     text = "\n".join(score_page.markdown(report) for report in reports.values())
     files.write_text(run_dir / "scores.md", text)
     values = {

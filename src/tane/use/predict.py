@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ from tane.tasks.examples import Example
 from tane.text import words
 from tane.text.japanese import JAPANESE, kind
 from tane.text.rows import RowsSettings, Table, kind_of, read_table, require_column
-from tane.training.labelled import read_examples
 from tane.types import Result
 from tane.use import answers
 from tane.use.classifier import Classifier, open_classifier
-from tane.use.finetune import SHOWN, report_of
 
 TOLD = 5  # places in a message
 SENTENCE = re.compile("[。、！？「」『』]")  # what a word never has beside other characters
@@ -52,6 +49,32 @@ def predict(
     lists, one item a word of `words`. For multiple choice `answer` is the text of the choice. What has no
     text has the label None.
     """
+    return ask(
+        model,
+        texts,
+        pairs,
+        file=file,
+        out=out,
+        overwrite=overwrite,
+        columns=columns,
+        rows=rows,
+        device=device,
+    )[0]
+
+
+def ask(
+    model: str | os.PathLike[str],
+    texts: str | Sequence[str] = (),
+    pairs: str | Sequence[str] | None = None,
+    *,
+    file: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    columns: Sequence[str] | None = None,
+    rows: RowsSettings | None = None,
+    device: str = "auto",
+) -> tuple[Result, Sequence[Example | None]]:
+    """What `predict` returns, and the examples that it is about, None for a row without words."""
     texts = [texts] if isinstance(texts, str) else list(texts)
     seconds = [pairs] if isinstance(pairs, str) else list(pairs) if pairs is not None else None
     _check_flags(texts, seconds, file, columns, rows)
@@ -60,21 +83,23 @@ def predict(
     target = None if out is None else answers.target(Path(out), source, how, overwrite=overwrite)
     two = seconds is not None or (columns is not None and len(columns) == 2)
     classifier = open_classifier(model, pairs=two, device=device)
-    table = None
+    table = None if source is None else read_table(source, how)
     examples: Sequence[Example | None]
-    if source is None:
+    if table is None:
         classifier, examples = _of_texts(classifier, texts, seconds)
     else:
-        table = read_table(source, how)
         classifier, examples = _of_table(classifier, table, columns)
     found = _found(classifier, examples, table)
     metrics: dict[str, Any] = {"predictions": found}
     if target is not None:
-        given = answers.rows_of_texts(classifier, examples) if table is None else None
-        answers.write(target, found, given or answers.rows_of_table(table, source, how), classifier)
+        if table is None or source is None:
+            given = answers.rows_of_texts(classifier, examples)
+        else:
+            given = answers.rows_of_table(table, source, how)
+        answers.write(target, found, given, classifier)
         progress.say(f"{len(found):,} predictions: {target}")
         metrics["out"] = str(target)
-    return Result(str(classifier.folder), metrics)
+    return Result(str(classifier.folder), metrics), examples
 
 
 def _check_flags(
@@ -82,7 +107,9 @@ def _check_flags(
 ) -> None:
     """Raise InputError for what is missing, and for what would be passed over."""
     if not texts and file is None:
-        raise InputError("what is to be labelled? found neither texts nor a file", "--text TEXT..., or --file FILE")
+        raise InputError(
+            "what is to be labelled? found neither texts nor a file", "--text TEXT..., or --file FILE"
+        )
     if texts and file is not None:
         raise InputError("found texts and a file: expected one of them", "leave out --text or --file")
     if file is not None and pairs is not None:
@@ -114,7 +141,7 @@ def _of_texts(
             )
         if len(pairs) != len(classifier.names):
             names = [f"choice{number}" for number in range(len(pairs))]
-            classifier = _with_columns(classifier, [classifier.texts[0], *names])
+            classifier = classifier.with_columns([classifier.texts[0], *names])
         return classifier, [Example(tuple((texts[0], choice) for choice in pairs), None, 1)]
     two = len(classifier.texts) == 2
     if pairs is None and two:
@@ -164,22 +191,6 @@ def _dictionary(tokenizer: Any) -> str:
 # --------------------------------------------------------------------------------------------------- tables
 
 
-def _with_columns(classifier: Classifier, columns: Sequence[str]) -> Classifier:
-    """The same model for columns of other names, of a multiple choice also for more or fewer of them."""
-    task, own = classifier.task, classifier.texts
-    if task.kind == "multiple-choice" and len(columns) > 2:
-        choices = list(columns[1:])
-        chosen = task.model_copy(update={"text": columns[0], "choices": choices})
-        return replace(classifier, task=chosen, names=tuple(choices))
-    if len(columns) != len(own):
-        raise InputError(
-            f"{classifier.folder} reads {len(own)} column(s) of text, and {len(columns)} are named",
-            f"--column {' '.join(own)}",
-        )
-    update = dict(zip(("text", "text_pair"), columns, strict=False))
-    return replace(classifier, task=task.model_copy(update=update))
-
-
 def _check_columns(classifier: Classifier, table: Table) -> None:
     """Raise InputError where a table lacks a column of text, or has something else there."""
     own = classifier.texts
@@ -194,7 +205,7 @@ def _check_columns(classifier: Classifier, table: Table) -> None:
             raise
         found = kind_of(table.data.features[name])
         listed = found == "list of text" and classifier.task.kind == "token-classification"
-        if found.startswith("list") and not listed or found in ("object", "dict"):
+        if (found.startswith("list") and not listed) or found in ("object", "dict"):
             raise InputError(
                 f"{table.name}: the column {name!r} holds {found}; expected text", "--column NAME of another"
             )
@@ -207,7 +218,7 @@ def _of_table(
     if not len(table.data):
         raise InputError(f"{table.name} has columns and no rows", "look at the file: is it the right one?")
     if columns is not None:
-        classifier = _with_columns(classifier, columns)
+        classifier = classifier.with_columns(columns)
     _check_columns(classifier, table)
     _tell(table)
     items = classifier.task.read(table, classifier.names, labelled=False).items
@@ -223,7 +234,9 @@ def _of_table(
 
 def _tell(table: Table) -> None:
     """Say what was found in a file by itself, where it is not the usual."""
-    told = [f"{table.found[key]}" for key in ("encoding",) if table.found.get(key) not in (None, "utf-8", "ascii")]
+    told = [
+        f"{table.found[key]}" for key in ("encoding",) if table.found.get(key) not in (None, "utf-8", "ascii")
+    ]
     told += [f"{key} {table.found[key]!r}" for key in ("sheet", "split") if table.found.get(key)]
     notes = {**table.found.get("notes", {}), **table.dropped}
     told += [f"{count:,} {reason.replace('_', ' ')}" for reason, count in notes.items() if count]
@@ -249,9 +262,7 @@ def _found(
 
 
 def _is_filled(one: Example) -> bool:
-    return bool(one.parts) and all(
-        text.strip() for part in one.parts for text in part if text is not None
-    )
+    return bool(one.parts) and all(text.strip() for part in one.parts for text in part if text is not None)
 
 
 def _whole(one: Example, answer: dict[str, Any], classifier: Classifier) -> dict[str, Any]:
@@ -277,54 +288,6 @@ def _tell_empty(empty: list[int], total: int, table: Table | None) -> None:
     place = "text" if table is None else f"{table.name}, {table.place}"
     if len(empty) == total:
         raise InputError(f"there is no text to label ({place} {places})", "give some")
-    progress.say(f"warning: {len(empty):,} of {total:,} {what} have no text and get no label: {place} {places}")
-
-
-# ----------------------------------------------------------------------------------------------- evaluation
-
-
-def evaluate_labels(
-    model: str | os.PathLike[str],
-    file: str,
-    rows: RowsSettings | None = None,
-    *,
-    columns: Sequence[str] | None = None,
-    label: str | None = None,
-    device: str = "auto",
-) -> Result:
-    """The scores of a model with the head of a task on a labelled file.
-
-    columns, label: its columns with text and with the answer, if not those of the training. metrics: those of
-    the report that `score_page.page` shows (scores, intervals, baseline, confusion, up to 200 wrong
-    examples), and each score by its name.
-    """
-    two = columns is not None and len(columns) == 2
-    classifier = open_classifier(model, pairs=two, device=device)
-    if classifier.several:
-        raise InputError(
-            f"{classifier.folder} gives several labels to a text; only one label is scored",
-            "label the file with tane predict",
-        )
-    if not classifier.given and columns is None:
-        raise InputError(
-            f"{classifier.folder} does not say which columns it was trained on",
-            "name those with text, and with the answer: --column TEXT [TEXT2] --label LABEL",
-        )
-    if columns is not None:
-        classifier = _with_columns(classifier, columns)
-    task = classifier.task
-    data = task.data.model_copy(update=(rows or RowsSettings()).model_dump())
-    named = type(data.train)(path=file)
-    task = task.model_copy(update={"data": data, **({"label": label} if label is not None else {})})
-    try:
-        examples = read_examples(task, named, classifier.names)
-    except InputError as error:  # its words are those of a recipe
-        error.remedy = re.sub(r"--task\.(text_pair|text|choices)\b", "--column", error.remedy)
-        error.remedy = re.sub(r"mend it, or name all labels:.*", "mend it, or leave the row out", error.remedy)
-        error.remedy = error.remedy.replace("--task.label ", "--label ")
-        raise
-    if not examples.items:
-        raise InputError(f"no labelled example ({examples.told()})", "look at the file: is it the right one?")
-    found = report_of(replace(classifier, task=task), examples, [], "a labelled file", metric=task.decides)
-    found["wrong"] = found["wrong"][:SHOWN]
-    return Result(str(classifier.folder), {**found, **found["scores"]})
+    progress.say(
+        f"warning: {len(empty):,} of {total:,} {what} have no text and get no label: {place} {places}"
+    )
