@@ -36,6 +36,7 @@ _PUBLIC = {
     "read_metrics": "tane.training.tracker",
     "plot_loss": "tane.use.plots",
     "plot_fills": "tane.use.plots",
+    "plot_confusion": "tane.use.plots",
     "show_masks": "tane.use.show",
     "Result": "tane.types",
     "TaneError": "tane.errors",

@@ -130,13 +130,20 @@ def _train(values: Values, overrides: list[str]) -> Any:
 
 
 def _finetune(values: Values, overrides: list[str]) -> Any:
-    return tane.finetune(
+    result = tane.finetune(
         _load(values, overrides),
         seeds=values.seeds,
         fresh=values.fresh,
         verify=values.verify,
         strict=values.strict,
     )
+    if not values.json:
+        from tane.use.score_page import page
+
+        for side in ("valid", "test"):
+            if side in result.metrics:
+                print(page(result.metrics[side]))
+    return result
 
 
 def _predict(values: Values, _: list[str]) -> Any:
@@ -369,7 +376,7 @@ VERBS: dict[str, Verb] = {
         _evaluate,
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
-            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text; one with labels"),
+            flag("--data", nargs="+", required=True, metavar="FILE", help="files with text, or labelled"),
             flag("--label", metavar="NAME", help="of a classifier: the column with the answer"),
             flag("--normalize", choices=FORMS, help="default: as the model's run"),
             flag(

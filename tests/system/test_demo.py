@@ -28,7 +28,7 @@ def write_own(path: Path, sample_text: Path, stories: int) -> Path:
 
 def test_on_the_bundled_text(place: Path, capsys: Captured) -> None:
     out = place / "bundled"
-    result = demo(out, steps=4, bert_steps=4)
+    result = demo(out, steps=4, bert_steps=4, pair_epochs=0.05)
     told = capsys.readouterr()
     metrics = result.metrics
     assert result.path == str(out) and metrics["steps"] == 4 and not metrics["already_finished"]
@@ -58,15 +58,21 @@ def test_on_the_bundled_text(place: Path, capsys: Captured) -> None:
     assert f"{CLOZE[0][0]}\n    {first['token']} {first['score']:.1%}  " in told.out.replace("*", "")
     assert f"tane fill {out / 'bert'} {CLOZE[0][0]}" in told.out
 
-    again = demo(out, steps=4, bert_steps=4)
-    assert again.metrics["already_finished"] and told_twice(capsys)
+    pairs = metrics["pairs"]
+    assert pairs["model"] == str(out / "pairs" / "model") and pairs["split"] == "test"
+    assert pairs["steps"] == 5 and abs(pairs["baseline"]["accuracy"] - 0.5) < 0.01
+    assert f"{pairs['metrics']['accuracy']:.1%} are told right" in told.out
+    assert f"tane predict {out / 'pairs'} --text " in told.out
+
+    again = demo(out, steps=4, bert_steps=4, pair_epochs=0.05)
+    assert again.metrics["already_finished"] and told_of_all(capsys)
     assert again.metrics["curve"] == metrics["curve"] and again.metrics["texts"] == metrics["texts"]
-    assert again.metrics["bert"] == bert
+    assert again.metrics["bert"] == bert and again.metrics["pairs"]["metrics"] == pairs["metrics"]
 
 
-def told_twice(capsys: Captured) -> bool:
-    """Whether both runs are said to be finished."""
-    return capsys.readouterr().err.count("is finished") == 2
+def told_of_all(capsys: Captured) -> bool:
+    """Whether all three runs are said to be finished."""
+    return capsys.readouterr().err.count("is finished") == 3
 
 
 def test_on_a_text_of_ones_own(place: Path, sample_text: Path, capsys: Captured) -> None:
@@ -74,6 +80,7 @@ def test_on_a_text_of_ones_own(place: Path, sample_text: Path, capsys: Captured)
     result = demo(out, inputs=[str(own)], steps=2, bert_steps=2)
     told = capsys.readouterr()
     assert result.metrics["steps"] == 2 and len(result.metrics["texts"]) == 3
+    assert result.metrics["pairs"] is None and not (out / "pairs").exists()
     assert not (out / "sample.txt").exists() and "the bundled text" not in told.err
     for run in ("gpt", "bert"):
         assert str(own) in (out / run / "requested.yaml").read_text(encoding="utf-8")

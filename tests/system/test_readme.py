@@ -1,5 +1,6 @@
 """Both READMEs say the same, and what they say works: each command, recipe and snippet is run."""
 
+import csv
 import fnmatch
 import importlib.util
 import json
@@ -36,9 +37,10 @@ APPENDED = {
     "tane train my.yaml": SMALL,
     "tane train my.yaml --run-dir runs/patient *": SMALL,
     "tane generate *": "--max-new-tokens 8",
-    "python -m tane.sample *": "--count 300",
+    "python -m tane.sample --out *": "--count 300",
     "tane train recipes/sample-bert.yaml": SMALL_BERT,
     "tane train further.yaml": SHORT,
+    "tane finetune *": SHORT,
 }
 # a part of a snippet that would take long -> what stands there in the test
 REPLACED = {
@@ -46,6 +48,7 @@ REPLACED = {
     '"objective.block_size=128", "model.config={n_layer: 1, n_embd: 32, n_head: 2}"',
     "max_new_tokens=50": "max_new_tokens=5",
     "num=3": "num=1",
+    '"run_dir=runs/api-pairs"': '"run_dir=runs/api-pairs", "train.duration=4 steps", "train.batch_tokens=256"',
 }
 
 
@@ -128,7 +131,7 @@ def test_inline_commands_exist() -> None:
         for line in re.findall(r"`((?:make|pip|tensorboard) [^`]+)`", text):
             assert check_target(line), f"{page}: {line}"
         names = {name for name, *_ in options()}
-        for key in re.findall(r"`(?:--)?((?:corpus|tokenizer|objective|optim|train)\.[\w.]+)", text):
+        for key in re.findall(r"`(?:--)?((?:corpus|tokenizer|objective|optim|task|train)\.[\w.]+)", text):
             known = key in names or any(name.startswith(f"{key}.") for name in names)
             assert known, f"{page}: {key}"
 
@@ -146,7 +149,8 @@ def test_recipes_load(page: str) -> None:
     texts = [f"{f.text}" for f in fences(page) if f.language == "yaml"]
     assert len(texts) >= 2
     for text in texts:
-        assert Recipe.from_mapping(parse_yaml(text, page)).corpus.inputs
+        recipe = Recipe.from_mapping(parse_yaml(text, page))
+        assert recipe.corpus.inputs or recipe.task
 
 
 AOZORA = """花の話
@@ -169,7 +173,7 @@ AOZORA = """花の話
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Path:
-    """What a reader has at hand: the recipes, a folder of texts, files beside it, one of Aozora files."""
+    """What a reader has at hand: the recipes, a folder of texts, files and tables beside it, an Aozora file."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     stories = sample_text.read_text(encoding="utf-8").split("\n\n")
@@ -185,6 +189,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Pa
     pairs = zip(stories[900:950], stories[950:1000], strict=True)
     rows = [json.dumps({"question": q, "answer": a}, ensure_ascii=False) + "\n" for q, a in pairs]
     (folder / "talks.jsonl.zst").write_bytes(zstandard.compress("".join(rows).encode()))
+    told = [story.split("。")[0] + "。" for story in stories[1000:1120]]
+    labels = ["同じ", "違う"] * 60
+    labelled = zip(told, told[1:] + told[:1], labels, strict=True)
+    table = [f"{first},{second},{label}\n" for first, second, label in labelled]
+    for name, first, last in ("pairs.csv", 0, 80), ("test.csv", 80, 120):
+        (folder / name).write_text("".join(["文1,文2,判定\n", *table[first:last]]), encoding="utf-8")
+    unlabelled = [row.rpartition(",")[0] + "\n" for row in table[80:]]
+    (folder / "new.csv").write_text("".join(["文1,文2\n", *unlabelled]), encoding="utf-8")
     story = AOZORA.replace("BODY", "\n　".join(stories[500:700])).replace("\n", "\r\n")
     (folder / "aozora").mkdir()
     (folder / "aozora" / "story.txt").write_bytes(story.encode("cp932"))
@@ -217,6 +229,12 @@ def test_commands_and_snippets_work_in_their_order(
     names = {" ".join(line.split()[1:3]) for line in ran} | {line.split()[1] for line in ran}
     assert names >= set(cli.VERBS) - {"demo"}  # test_demo.py runs the demo
     assert Recipe.load("runs/further/recipe.yaml").train.freeze  # a pretrained model with a tokenizer of ours
+    assert Recipe.load("runs/lora/recipe.yaml").task.lora.rank == 8
+    assert len(list(Path("runs/tried/trials").iterdir())) == 4  # of two rates the better one with three seeds
+    with Path("labels.csv").open(encoding="utf-8") as file:
+        predicted = list(csv.DictReader(file))
+    assert len(predicted) == 40 and {row["predicted"] for row in predicted} <= {"同じ", "違う"}
+    assert Path("confusion.png").stat().st_size
     corpus = Corpus.open(Recipe.load("aozora.yaml").data_path / "corpus")
     kept = "".join(text for split in ("train", "valid") for text in corpus.texts(split))
     assert "山に桜が咲いた" in kept and "《" not in kept and "底本" not in kept

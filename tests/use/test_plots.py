@@ -1,4 +1,4 @@
-"""The plots show what the log and the fills hold, with Japanese glyphs."""
+"""The plots show what the log, the fills and the scores hold, with Japanese glyphs."""
 
 import json
 import warnings
@@ -9,7 +9,7 @@ import pytest
 
 from tane.errors import InputError
 from tane.types import Result
-from tane.use.plots import plot_fills, plot_loss
+from tane.use.plots import plot_confusion, plot_fills, plot_loss
 
 TEXTS = ["秋には、[MASK]が木から落ちる。", "値段は$1と[MASK]$です。"]
 FILLS = Result(
@@ -59,6 +59,23 @@ def test_a_masked_model_has_its_accuracy_beside_it(tmp_path: Path) -> None:
     assert bottom == 0 and top > 0.5
 
 
+@pytest.mark.parametrize(
+    ("scores", "shown"),
+    [
+        ({"accuracy": 0.5, "f1": 0.1, "f1_macro": 0.2}, "accuracy"),
+        ({"precision": 0.1, "recall": 0.2, "f1": 0.5, "accuracy": 0.9}, "f1"),
+        ({"pearson": 0.5, "rmse": 3.0}, "pearson"),
+    ],
+)
+def test_a_task_has_its_score_beside_it(tmp_path: Path, scores: dict[str, float], shown: str) -> None:
+    events = [{"event": "eval", "step": step, "loss": 1.0, **scores} for step in (10, 20)]
+    del events[0][shown]  # undefined there, as the correlation of a constant is
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n", encoding="utf-8")
+    loss, score = plot_loss(tmp_path).axes
+    assert loss.get_ylabel() == "loss" and score.get_ylabel() == f"{shown} (validation)"
+    assert curves(score) == [[(20, 0.5)]]
+
+
 def test_a_folder_without_a_log(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run"):
         plot_loss(tmp_path)
@@ -95,3 +112,65 @@ def test_nothing_to_draw() -> None:
         plot_fills(Result("model", {"texts": ["秋"]}), TEXTS)
     with pytest.raises(InputError, match="other texts"):
         plot_fills(FILLS, TEXTS[0])
+
+
+REPORT = {
+    "task": "pair-classification",
+    "split": "test",
+    "examples": 1212,
+    "scores": {"accuracy": 0.99},
+    "names": ["同じ", "違う$1$"],
+    "confusion": [[1200, 0], [3, 9]],
+}
+
+
+def cells(axes: Any) -> dict[tuple[int, int], str]:
+    """The numbers of a confusion by (row, column)."""
+    placed = ((text.get_position(), text.get_text()) for text in axes.texts)
+    return {(row, column): text for (column, row), text in placed}
+
+
+def test_a_confusion_of_japanese_labels(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (axes,) = plot_confusion(REPORT, tmp_path / "confusion.png").axes
+    assert cells(axes) == {(0, 0): "1,200", (0, 1): "0", (1, 0): "3", (1, 1): "9"}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["同じ", "違う$1$"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["同じ", "違う$1$"]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("gold", "predicted")
+    (image,) = axes.get_images()  # the first row is the upper one, and its share is what is seen
+    assert image.get_array().tolist() == [[1, 0], [0.25, 0.75]] and image.origin == "upper"
+    colors = {text.get_text(): text.get_color() for text in axes.texts}
+    assert (colors["1,200"], colors["3"], colors["9"]) == ("white", "black", "white")
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_confusion_of_a_run_and_of_results(tmp_path: Path) -> None:
+    valid = {**REPORT, "split": "valid", "confusion": [[1, 2], [3, 4]]}
+    text = json.dumps({"valid": valid, "test": REPORT}, ensure_ascii=False)
+    (tmp_path / "scores.json").write_text(text, encoding="utf-8")
+    assert cells(plot_confusion(tmp_path).axes[0])[0, 0] == "1,200"
+    assert cells(plot_confusion(str(tmp_path), split="valid").axes[0])[0, 1] == "2"
+    trained = Result("run", {"run": "run", "valid": valid})
+    assert cells(plot_confusion(trained).axes[0])[1, 1] == "4"
+    assert cells(plot_confusion(Result("model", REPORT)).axes[0])[1, 1] == "9"
+
+
+def test_many_labels_of_which_some_never_occur() -> None:
+    names = [f"とても長い名前の分類その{number}" for number in range(30)]
+    counts = [[2 * (row == column > 0) for column in range(30)] for row in range(30)]
+    (axes,) = plot_confusion({**REPORT, "names": names, "confusion": counts}).axes
+    assert not axes.texts
+    assert {label.get_text() for label in axes.get_yticklabels()} == {"とても長い名前…"}
+    assert axes.get_images()[0].get_array().sum() == 29
+
+
+def test_no_confusion_to_draw(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no scores\.json"):
+        plot_confusion(tmp_path)
+    with pytest.raises(InputError, match="regression has no labels"):
+        plot_confusion({"task": "regression", "split": "valid", "examples": 3, "scores": {"rmse": 1.0}})
+    with pytest.raises(InputError, match=r"no scores on test\s.*there are valid"):
+        plot_confusion({"valid": REPORT}, split="test")
+    with pytest.raises(InputError, match="there are no scores"):
+        plot_confusion(Result("model", {"texts": ["秋"]}))

@@ -1,74 +1,266 @@
-"""draft 3"""
+"""The kinds of sentence pairs: who does what, and the phrases that say the same.
+
+A kind has columns (who, what) that a fact takes one row of each from; scenes, each a group of wordings
+that tell the same of {z}; and states, of which {z} is one. All phrases of a state say the same: 図書館 and
+本を借りるところ, わたしは、りくに本をあげた and りくは、わたしから本をもらった. Phrases at the same place of two
+states differ in what they say and in little else. Wordings and phrases are templates of `grammar.py`. The
+definitions (動物, 場所, 道具, 仕事, 季節) are facts that the corpus states.
+"""
+
 from __future__ import annotations
+
+from collections.abc import Iterable
 from typing import NamedTuple
+
 from tane.sample import fact_tables as tables
-from tane.sample.facts import bare_clause
-from tane.sample.season_facts import SEASON_ROWS, TIME_ROWS
 from tane.sample.world import FAMILY
 
 Row = tuple[str, ...]
 
 
+class Column(NamedTuple):
+    """A part of a fact: the names of the slots, parted by blanks, and the rows of values for them."""
+
+    slots: str
+    rows: tuple[Row, ...]
+
+
 class Kind(NamedTuple):
-    name: str
-    columns: tuple
-    scenes: tuple
-    states: tuple
+    """What pairs of a kind are made of; see the module's header. All states have as many phrases."""
+
+    columns: tuple[Column, ...]
+    scenes: tuple[Row, ...]
+    states: tuple[Row, ...]
 
 
-GIRLS = ("さくら", "あおい", "めい", "ちひろ", "みさき", "なつみ", "まなみ", "ゆうな")
-BOYS = ("りく", "たくみ", "しんじ", "ひろし", "はると", "ゆうと")
+def _column(slot: str, values: Iterable[str]) -> Column:
+    """A column of one slot."""
+    return Column(slot, tuple((value,) for value in values))
 
 
-def _rows(*values):
-    return tuple((v,) for v in values)
+# Names that ipadic cuts off whole, whatever particle follows, so that a model can tell them apart.
+_NAMES = ("さくら", "めい", "みさき", "なつみ", "りく", "たくみ", "しんじ", "ひろし")
+_WHO = _column("a", (*_NAMES, *FAMILY[:4]))
+_ALONE = (("{z}",),)
+"""The scene of kinds whose phrases are whole sentences."""
 
 
-_A = ("a", _rows(*GIRLS, *BOYS, *FAMILY))
+def _did(*deeds: str) -> tuple[Row, ...]:
+    """Scenes in which someone does something with {z}: rows of a particle, a past form and a predicate."""
+    return tuple(
+        (f"{{a}}は、{{z}}{particle}[{verb}:た]", f"{{z}}{particle}{past}のは、{{a}}[だ]")
+        for particle, past, verb in (deed.split() for deed in deeds)
+    )
 
 
-def _defined(rows):
-    found = {}
-    for name, d in rows:
-        found.setdefault(name, []).append(d)
-    return tuple((n, *d) for n, d in found.items())
+def _defined(keys: str, rows: Iterable[tuple[str, str]]) -> tuple[Row, ...]:
+    """States of a name and its definition: those of `rows` that `keys` names, in its order."""
+    known = dict(rows)
+    return tuple((key, known[key]) for key in keys.split())
 
 
-def _did(*rows):
-    out = []
-    for row in rows:
-        p, past, verb = row.split()
-        out.append((f"{{a}}は、{{z}}{p}[{verb}:た]", f"{{z}}{p}{past}のは、{{a}}[だ]"))
-    return tuple(out)
+ANIMALS = Kind(
+    (_WHO,),
+    _did("を 見た 見る", "を さがした さがす", "の絵を かいた かく"),
+    _defined(
+        "犬 猫 牛 羊 かえる からす うさぎ きりん さる くま",
+        [
+            *((animal, f"{cry}と鳴く生き物") for animal, cry in tables.SOUNDS),
+            *(
+                (animal, f"{food}が好きな生き物")
+                for animal, food in tables.FOODS
+                if animal in ("さる", "くま")
+            ),
+            *((animal, f"{part}が{quality}生き物") for animal, part, quality in tables.LOOKS[:3]),
+        ],
+    ),
+)
+PLACES = Kind(
+    (_WHO,),
+    _did("へ 行った 行く", "に 着いた 着く", "の前で 待った 待つ"),
+    _defined(
+        "図書館 病院 駅 プール 動物園 港 空港 畑 田んぼ",
+        ((place, f"{thing}{joint}{verb}ところ") for place, thing, joint, verb in tables.PLACES),
+    ),
+)
+TOOLS = Kind(
+    (_WHO,),
+    _did("を 使った 使う", "を さがした さがす", "を 借りた 借りる"),
+    _defined(
+        "はさみ ほうき えんぴつ ものさし 時計 かぎ カメラ 歯ブラシ かなづち じょうろ",
+        ((tool, f"{thing}を{verb}道具") for tool, thing, verb in tables.TOOLS),
+    ),
+)
+JOBS = Kind(
+    (_WHO,),
+    _did("に 会った 会う", "と 話した 話す", "を よんだ よぶ"),
+    _defined(
+        "医者 先生 大工さん 運転手 りょうし 歌手 画家 作家",
+        ((job, f"{thing}を{verb}人") for job, thing, verb in tables.JOBS),
+    ),
+)
 
-
-STORES = Kind("店", (_A,), _did("へ 行った 行く", "で 働いた 働く", "の前で 待った 待つ"), _defined((s, f"{o}を売っている店") for s, o in tables.STORES[:6]+tables.STORES[6:8]))
-PLACES = Kind("場所", (_A,), _did("へ 行った 行く", "に 着いた 着く", "の前で 待った 待つ"), _defined((p, f"{o}{w}{v}ところ") for p, o, w, v in tables.PLACES if p not in ("学校", "体育館", "公園", "バスてい")))
-TOOLS = Kind("道具", (_A,), _did("を 使った 使う", "を さがした さがす", "を 借りた 借りる"), _defined((t, f"{o}を{v}道具") for t, o, v in tables.TOOLS if t not in ("ほうちょう", "はかり", "温度計", "コップ", "かなづち", "スコップ", "消しゴム", "あみ")))
-JOBS = Kind("仕事", (_A,), _did("に 会った 会う", "と 話した 話す", "を よんだ よぶ"), _defined((j, f"{o}を{v}人") for j, o, v in tables.JOBS if j in ("医者", "先生", "大工さん", "運転手", "りょうし", "歌手", "画家", "作家")))
-_GIFTS = _rows("本", "ボール", "絵の具", "時計", "ぼうし", "図かん", "手ぶくろ", "花", "りんご", "みかん", "絵本", "クッキー")
-_LOANS = _rows("本", "かさ", "ボール", "なわとび", "ノート", "虫めがね", "はさみ", "自転車", "タオル", "カメラ", "えんぴつ")
-_SKILLS = _rows("歌", "ピアノ", "水泳", "おどり", "なわとび", "おりがみ", "料理", "花の名前", "星の名前", "クッキーの作り方")
-_SELF = (("{z}",),)
-GIVE = Kind("あげる", (_A, ("x", _GIFTS)), _SELF, (
-    ("わたしは、{a}に{x}を[あげる:た]", "{a}は、わたしから{x}を[もらう:た]", "{a}に{x}をあげたのは、わたし[だ]"),
-    ("{a}は、わたしに{x}を[くれる:た]", "わたしは、{a}から{x}を[もらう:た]", "わたしに{x}をくれたのは、{a}[だ]")))
-LEND = Kind("かす", (_A, ("x", _LOANS)), _SELF, (
-    ("わたしは、{a}に{x}をかして[あげる:た]", "{a}は、わたしから{x}を[借りる:た]", "{a}に{x}をかしてあげたのは、わたし[だ]"),
-    ("{a}は、わたしに{x}をかして[くれる:た]", "わたしは、{a}から{x}を[借りる:た]", "わたしに{x}をかしてくれたのは、{a}[だ]")))
-COMPARE = Kind("くらべる", (_A, ("x j k", (("せ", "高い", "低い"), ("足", "速い", "おそい"), ("かみ", "長い", "短い"), ("手", "大きい", "小さい"), ("荷物", "重い", "軽い"), ("くつ", "新しい", "古い"), ("部屋", "広い", "せまい"), ("声", "大きい", "小さい"), ))), _SELF, (
-    ("わたしは、{a}より{x}が{j}{d}", "{a}より、わたしのほうが{x}が{j}{d}", "{a}は、わたしより{x}が{k}{d}"),
-    ("{a}は、わたしより{x}が{j}{d}", "わたしより、{a}のほうが{x}が{j}{d}", "わたしは、{a}より{x}が{k}{d}")))
-_ACTS = (("手を", "あらう"), ("本を", "読む"), ("絵を", "かく"), ("歌を", "歌う"), ("水を", "飲む"), ("手紙を", "書く"), ("花に水を", "やる"), ("犬と", "遊ぶ"), ("公園を", "歩く"), ("部屋を", "かたづける"), ("友だちに", "会う"))
-ORDER = Kind("前と後", (_A, ("o v", _ACTS)), _SELF, (
-    ("{a}は、夕ごはんの前に{o}[{v}:た]", "{a}は、{o}[{v}:て]から夕ごはんを[食べる:た]", "{a}が{o}[{v}:過]のは、夕ごはんを食べる前[だ:た]"),
-    ("{a}は、夕ごはんの後で{o}[{v}:た]", "{a}は、{o}[{v}:辞]前に夕ごはんを[食べる:た]", "{a}が{o}[{v}:過]のは、夕ごはんを食べた後[だ:た]")))
-WINDOW = Kind("まど", (_A, ("p", _rows("部屋", "台所", "家", "店", "教室", "車"))), (("{a}の{p}のまどは、{z}", "{p}のまどは、{a}が見ると{z}")[:1],), (
-    ("[開く:ている]", "開けて[ある]", "しまって[いる:ない]"), ("しまって[いる]", "しめて[ある]", "開いて[いる:ない]")))
-ASLEEP = Kind("ねむる", (_A, ("p", _rows("部屋", "二階", "バスの中", "家", "電車の中", "ベンチ"))), (("{a}は、{p}で{z}", "{p}で、{a}は{z}"),), (
-    ("起きて[いる]", "目をさまして[いる]", "ねむって[いる:ない]"), ("ねむって[いる]", "ねて[いる]", "起きて[いる:ない]")))
-CAN = Kind("できる", (_A, ("o g v", (("海で", "泳げ", "泳ぐ"), ("自転車に", "乗れ", "乗る"), ("ピアノを", "ひけ", "ひく"), ("むずかしい字を", "読め", "読む"), ("カレーを", "作れ", "作る"), ("高い木に", "登れ", "登る"), ("速く", "走れ", "走る"), ("上手に", "歌え", "歌う")))), _SELF, (
-    ("{a}は、{o}{g}{ru}", "{a}は、{o}{v}ことが[できる]", "{o}{v}ことができるのは、{a}[だ]"),
-    ("{a}は、{o}{g}{nai}", "{a}は、{o}{v}ことが[できる:ない]", "{o}{v}ことができないのは、{a}[だ]")))
-KINDS = {"店": ((STORES,), 300), "場所": ((PLACES,), 360), "道具": ((TOOLS,), 400), "仕事": ((JOBS,), 320),
-    "やりもらい": ((GIVE, LEND), 500), "くらべる": ((COMPARE,), 400), "前と後": ((ORDER,), 400), "まど": ((WINDOW,), 240), "ねむる": ((ASLEEP,), 240), "できる": ((CAN,), 300)}
+SEASONS = Kind(
+    (_WHO, _column("p", ("海", "山", "森", "動物園", "おばあさんの家", "南の島", "北の町"))),
+    (("{a}は、{z}に{p}へ[行く:た]", "{z}に{p}へ行ったのは、{a}[だ]"),),
+    (
+        ("春", "桜の花が咲くころ", "つばめが来るころ"),
+        ("夏", "ひまわりの花が咲くころ", "せみが鳴くころ"),
+        ("秋", "木から葉が落ちるころ", "すず虫が鳴くころ"),
+        ("冬", "空から雪が降るころ", "息が白くなるころ"),
+    ),
+)
+GIVING = Kind(
+    (
+        _WHO,
+        _column(
+            "x",
+            [
+                "本",
+                "ボール",
+                "絵の具",
+                "時計",
+                "ぼうし",
+                "図かん",
+                "手ぶくろ",
+                "花",
+                "りんご",
+                "みかん",
+                "絵本",
+                "クッキー",
+            ],
+        ),
+    ),
+    _ALONE,
+    (
+        (
+            "わたしは、{a}に{x}を[あげる:た]",
+            "{a}は、わたしから{x}を[もらう:た]",
+            "{a}に{x}をあげたのは、わたし[だ]",
+        ),
+        (
+            "{a}は、わたしに{x}を[くれる:た]",
+            "わたしは、{a}から{x}を[もらう:た]",
+            "わたしに{x}をくれたのは、{a}[だ]",
+        ),
+    ),
+)
+LENDING = Kind(
+    (
+        _WHO,
+        _column(
+            "x",
+            [
+                "本",
+                "かさ",
+                "ボール",
+                "なわとび",
+                "ノート",
+                "虫めがね",
+                "はさみ",
+                "自転車",
+                "タオル",
+                "カメラ",
+                "えんぴつ",
+            ],
+        ),
+    ),
+    _ALONE,
+    (
+        (
+            "わたしは、{a}に{x}をかして[あげる:た]",
+            "{a}は、わたしから{x}を[借りる:た]",
+            "{a}に{x}をかしてあげたのは、わたし[だ]",
+        ),
+        (
+            "{a}は、わたしに{x}をかして[くれる:た]",
+            "わたしは、{a}から{x}を[借りる:た]",
+            "わたしに{x}をかしてくれたのは、{a}[だ]",
+        ),
+    ),
+)
+COMPARING = Kind(
+    (
+        _WHO,
+        Column(
+            "x j k",
+            (
+                ("せ", "高い", "低い"),
+                ("足", "速い", "おそい"),
+                ("かみ", "長い", "短い"),
+                ("手", "大きい", "小さい"),
+                ("声", "大きい", "小さい"),
+                ("荷物", "重い", "軽い"),
+                ("くつ", "新しい", "古い"),
+                ("部屋", "広い", "せまい"),
+            ),
+        ),
+    ),
+    _ALONE,
+    (
+        ("わたしは、{a}より{x}が{j}", "{a}より、わたしのほうが{x}が{j}", "{a}は、わたしより{x}が{k}"),
+        ("わたしは、{a}より{x}が{k}", "{a}より、わたしのほうが{x}が{k}", "{a}は、わたしより{x}が{j}"),
+    ),
+)
+ORDER = Kind(
+    (
+        _WHO,
+        Column(
+            "o v",
+            (
+                ("手を", "あらう"),
+                ("本を", "読む"),
+                ("絵を", "かく"),
+                ("歌を", "歌う"),
+                ("水を", "飲む"),
+                ("手紙を", "書く"),
+                ("花に水を", "やる"),
+                ("犬と", "遊ぶ"),
+                ("公園を", "歩く"),
+                ("部屋を", "かたづける"),
+                ("友だちに", "会う"),
+            ),
+        ),
+    ),
+    _ALONE,
+    (
+        (
+            "{a}は、夕ごはんの前に{o}[{v}:た]",
+            "{a}は、{o}[{v}:て]から夕ごはんを[食べる:た]",
+            "{a}が{o}[{v}:過]のは、夕ごはんを食べる前[だ:た]",
+        ),
+        (
+            "{a}は、夕ごはんの後で{o}[{v}:た]",
+            "{a}は、{o}[{v}:辞]前に夕ごはんを[食べる:た]",
+            "{a}が{o}[{v}:過]のは、夕ごはんを食べた後[だ:た]",
+        ),
+    ),
+)
+SHUT = Kind(
+    (_WHO, _column("x", ["部屋のまど", "部屋のドア", "家のまど", "家の門", "かばん", "箱"])),
+    (("{a}の{x}は、{z}",),),
+    (
+        ("[開く:ている]", "開けて[ある]", "しまって[いる:ない]"),
+        ("しまって[いる]", "しめて[ある]", "開いて[いる:ない]"),
+    ),
+)
+ASLEEP = Kind(
+    (_WHO, _column("x", ["犬", "猫", "うさぎ", "妹", "弟", "友だち"])),
+    (("{a}の{x}は、{z}",),),
+    (
+        ("起きて[いる]", "目をさまして[いる]", "ねむって[いる:ない]"),
+        ("ねむって[いる]", "ねて[いる]", "起きて[いる:ない]"),
+    ),
+)
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "動物": (ANIMALS,),
+    "場所": (PLACES,),
+    "道具": (TOOLS,),
+    "仕事": (JOBS,),
+    "季節": (SEASONS,),
+    "やりもらい": (GIVING, LENDING),
+    "くらべる": (COMPARING,),
+    "前と後": (ORDER,),
+    "反対": (SHUT, ASLEEP),
+}
+"""The kinds of a data set, by name; each is given as many pairs."""

@@ -1,63 +1,143 @@
-"""draft"""
+"""Labelled sentence pairs to fine-tune a small model on: do the two say the same (同じ), or not (違う)?
+
+A pair is two wordings of one fact, or of two facts that differ in one thing: who gave and who was given,
+before and after, opened and shut, which animal. Which characters the two share tells little: sentences that
+differ are worded as those that agree are, and each sentence by itself is as likely in both. To tell them
+apart takes the words' meaning: what the corpus teaches (a dog barks, a doctor cures), and how it is put.
+
+    pairs(seed)            the pairs of each split, with their kind and the fact they are about
+    write_pairs(folder)    the same as train.csv, valid.csv and test.csv
+"""
+
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import permutations, product
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tane.sample.grammar import PLAIN, POLITE, render
-from tane.sample.pair_kinds import BOYS, GIRLS, KINDS, Kind
+from tane.files import make_folder, write_text
+from tane.sample.grammar import PLAIN, render
+from tane.sample.pair_kinds import KINDS, Kind, Row
 
 SAME, DIFFERENT = "同じ", "違う"
+SPLITS = {"train": 400, "valid": 44, "test": 44}
+"""The splits, and how many pairs of each kind they hold; half of them say the same."""
 
 
 class Pair(NamedTuple):
+    """One example. `fact` is who and what it is about; no two splits have one in common."""
+
     sentence1: str
     sentence2: str
     label: str
     kind: str
-    how: str
-    fact: tuple
+    fact: Row
 
 
-ENDS = {POLITE: {"d": "です", "ru": "ます", "nai": "ません", "ta": "ました"}, PLAIN: {"d": "", "ru": "る", "nai": "ない", "ta": "た"}}
+_Choice = tuple[str, str]
+"""A wording and a phrase for its {z}."""
 
 
-STYLES = (POLITE, PLAIN)
+class _Case(NamedTuple):
+    """What is told: a scene of a kind, and the values of its slots."""
+
+    kind: Kind
+    scene: Row
+    rows: tuple[Row, ...]
+
+    def say(self, choice: _Choice, rng: Random) -> str:
+        """The sentence of a wording and a phrase."""
+        wording, phrase = choice
+        slots = {
+            slot: value
+            for column, row in zip(self.kind.columns, self.rows, strict=True)
+            for slot, value in zip(column.slots.split(), row, strict=True)
+        }
+        return render(wording.replace("{z}", phrase), slots, rng, PLAIN) + "。"
+
+    def fact(self) -> Row:
+        """The scene and the values, fit to compare."""
+        return (self.scene[0], *(value for row in self.rows for value in row))
 
 
-def draw(kind: Kind, same, group, rng):
-    style = rng.choice(STYLES)
-    scene, rows = group
-    slots = dict(ENDS[style])
-    for (names, _), row in zip(kind.columns, rows, strict=True):
-        for s, v in zip(names.split(), row, strict=True):
-            slots[s] = v + ("" if style == PLAIN else "さん" if v in GIRLS else "くん" if v in BOYS else "")
-    s, t = rng.sample(range(len(kind.states)), 2)
-    if same: t = s
-    one, two = kind.states[s], kind.states[t]
-    places = rng.sample(range(min(len(one), len(two))), 2)
-    out = []
-    for z in (one[places[0]], two[places[1]]):
-        out.append(render(rng.choice(scene).replace("{z}", z), slots, rng, style) + "。")
-    return out
+def _cases(kinds: Sequence[Kind]) -> list[_Case]:
+    """Every case of some kinds, in a fixed order."""
+    return [
+        _Case(kind, scene, rows)
+        for kind in kinds
+        for scene in kind.scenes
+        for rows in product(*(column.rows for column in kind.columns))
+    ]
 
 
-def pairs(share=1.0, seed=0):
-    from itertools import product
-    rng = Random(seed); splits = ([], [], [])
-    for name, (kinds, weight) in KINDS.items():
-        groups = [(k, g) for k in kinds for g in product(k.scenes, product(*(r for _, r in k.columns)))]
-        rng.shuffle(groups); cut = len(groups) // 10
-        parts = (groups[2 * cut:], groups[:cut], groups[cut:2 * cut])
-        for split, part, n in zip(splits, parts, (weight * share, weight * .13, weight * .13)):
-            seen = set()
-            for k in range(2 * round(n / 2)):
-                for _ in range(500):
-                    kind, group = rng.choice(part)
-                    a, b = draw(kind, k % 2, group, rng)
-                    if frozenset((a, b)) not in seen: break
-                else: print("exhausted", name, k); break
-                seen.add(frozenset((a, b)))
-                split.append(Pair(a, b, SAME if k % 2 else DIFFERENT, name, kind.name, group))
-    for s in splits: rng.shuffle(s)
+def _ways(case: _Case, same: bool) -> Iterator[tuple[_Case, _Choice, _Choice]]:
+    """Every way to say a case twice, of one state or of two.
+
+    The phrases stand at different places of their states, be it one state or two: two sentences that agree
+    are worded just as differently as two that do not.
+    """
+    states = case.kind.states
+    for one, two in zip(states, states, strict=True) if same else permutations(states, 2):
+        for i, j in permutations(range(len(one)), 2):
+            for first, second in product(case.scene, repeat=2):
+                yield case, (first, one[i]), (second, two[j])
+
+
+def _draw(name: str, cases: Sequence[_Case], count: int, rng: Random) -> Iterator[Pair]:
+    """`count` pairs about the cases, half of them of either label; none comes twice, in either order."""
+    for label in (SAME, DIFFERENT):
+        ways = [way for case in cases for way in _ways(case, label == SAME)]
+        rng.shuffle(ways)
+        seen: set[frozenset[str]] = set()
+        for case, one, two in ways:
+            pair = Pair(case.say(one, rng), case.say(two, rng), label, name, case.fact())
+            if frozenset(pair[:2]) not in seen:
+                seen.add(frozenset(pair[:2]))
+                yield pair
+            if len(seen) == count // 2:
+                break
+        else:
+            raise RuntimeError(f"{name} has only {len(seen)} pairs of {count // 2} with the label {label}")
+
+
+def pairs(seed: int = 0) -> dict[str, list[Pair]]:
+    """The pairs of each split, mixed; equal seeds give equal pairs.
+
+    A fact (who and what) belongs to one split, where it may come in several pairs; the words and what they
+    mean (はさみ is 紙を切る道具) are the same in all.
+    """
+    rng = Random(seed)
+    splits: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for name, kinds in KINDS.items():
+        cases = _cases(kinds)
+        rng.shuffle(cases)
+        start, held = 0, -(-len(cases) // 10)
+        for split, count in SPLITS.items():
+            end = start + (len(cases) - 2 * held if split == "train" else held)
+            splits[split] += _draw(name, cases[start:end], count, rng)
+            start = end
+    for examples in splits.values():
+        rng.shuffle(examples)
     return splits
+
+
+def write_pairs(folder: Path) -> dict[str, Path]:
+    """Writes train.csv, valid.csv and test.csv (UTF-8, LF; sentence1, sentence2, label); returns their paths.
+
+    The folder is made where it is missing; files of those names are replaced. Raises ResourceError where
+    that cannot be written.
+    """
+    make_folder(folder)
+    paths = {}
+    for split, examples in pairs().items():
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(Pair._fields[:3])
+        writer.writerows(pair[:3] for pair in examples)
+        paths[split] = folder / f"{split}.csv"
+        write_text(paths[split], text.getvalue())
+    return paths

@@ -54,7 +54,7 @@ class TaskData(RowsSettings):
     @field_validator("train", "valid", "test", mode="before")
     @classmethod
     def _path_alone(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
+        return {"path": value} if isinstance(value, str) and value != "none" else value
 
     def how(self, file: DataFile) -> RowsSettings:
         """How a file is read: by its own keys, and by the common ones where it has none."""

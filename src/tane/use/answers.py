@@ -76,11 +76,12 @@ def _is_same(path: Path, item: Input) -> bool:
 
 class Given(NamedTuple):
     """The rows beside which predictions are written. names: their columns; spreadsheet: whether they come
-    from one."""
+    from one; words: whether the words that were labelled stand in none of them."""
 
     names: list[str]
     rows: Iterable[Row]
     spreadsheet: bool = False
+    words: bool = True
 
 
 def rows_of_texts(classifier: Classifier, examples: Sequence[Example | None]) -> Given:
@@ -96,12 +97,20 @@ def _texts(one: Example | None) -> list[str]:
     return [one.parts[0][0], *(pair for _, pair in one.parts if pair is not None)]
 
 
-def rows_of_table(read: Table, source: str, how: RowsSettings) -> Given:
-    """The rows of a file with all their columns, as they stand there."""
-    names = list(read.data.column_names)
-    raw = _as_written(read, source, how)
-    rows = _typed(read) if raw is None else (dict(zip(names, row, strict=True)) for row in raw)
-    return Given(names, rows, _of_spreadsheet(read, source))
+def rows_of_table(
+    read: Table, source: str, how: RowsSettings, classifier: Classifier, examples: Sequence[Example | None],
+    form: str,
+) -> Given:  # fmt: skip
+    """The rows of a file with all their columns, as they stand there. form: what they will be written as."""
+    exact = _as_written(read, source, how, form)
+    rows = (
+        {**row, **{name: values[at] for name, values in exact.items()}} for at, row in enumerate(_typed(read))
+    )
+    words = _is_words(classifier) and any(
+        one is not None and list(one.words) != (cell.split() if isinstance(cell, str) else cell)
+        for cell, one in zip(read.data[classifier.texts[0]], examples, strict=True)
+    )
+    return Given(list(read.data.column_names), rows, _of_spreadsheet(read, source), words)
 
 
 def _typed(read: Table) -> Iterator[Row]:
@@ -109,18 +118,27 @@ def _typed(read: Table) -> Iterator[Row]:
         yield from part.to_pylist()
 
 
-def _as_written(read: Table, source: str, how: RowsSettings) -> Iterator[tuple[Any, ...]] | None:
-    """The cells of a file as they stand in it, row by row, where the table holds them in another way: 1.10 is
-    1.1 there, and objects of JSON have the keys of all others. None: the table is as good."""
+def _as_written(read: Table, source: str, how: RowsSettings, form: str) -> dict[str, list[Any]]:
+    """The columns that the table holds in another way than their file, as they stand there: 1.10 is 1.1 in
+    it, and objects of JSON have the keys of all others."""
     items = _read_files(source, how)
     kinds = {item.source for item in items}
-    numbers = any(getattr(kind, "dtype", "") == "float64" for kind in read.data.features.values())
-    if not items or kinds & set(TYPED) or not (numbers or kinds == {"jsonl"}):
-        return None
+    features = read.data.features.items()
+    names = [name for name, kind in features if kinds == {"jsonl"} or getattr(kind, "dtype", "") == "float64"]
+    if not items or kinds & set(TYPED) or not names:
+        return {}
     columns = cellrows.together([(item.name, cellrows.read(item, how.on_bad)) for item in items])
     if columns.positions != read.positions:  # the file was changed meanwhile
-        return None
-    return zip(*(columns.values[name] for name in read.data.column_names), strict=True)
+        return {}
+    exact = {name: columns.values[name] for name in names}
+    if form == ".jsonl" and not columns.json:
+        return {name: values for name, values in exact.items() if not all(map(_is_exact, values))}
+    return exact
+
+
+def _is_exact(cell: str | None) -> bool:
+    """Whether a number is the same when it is written again, but for the .0 of a whole one."""
+    return not cell or repr(float(cell)) in (cell, f"{cell}.0")
 
 
 def _of_spreadsheet(read: Table, source: str) -> bool:
@@ -141,6 +159,8 @@ def write(path: Path, found: Sequence[dict[str, Any]], given: Given, classifier:
     """Write what was read and what was found, all rows in their order, at once or not at all."""
     form = path.suffix.lower()
     own = _own_names(found, classifier, form)
+    if not given.words:
+        own.pop("words", None)
     named = {key: _free(name, given.names) for key, name in own.items()}
     listed = {*named.values(), *classifier.texts, classifier.task.label} if _is_words(classifier) else set()
     with files.writing(path):
@@ -148,7 +168,8 @@ def write(path: Path, found: Sequence[dict[str, Any]], given: Given, classifier:
     names = [*given.names, *named.values()]
     lines = [] if form == ".jsonl" else [(BOM if given.spreadsheet else "") + _line(names, form)]
     for row, answer in zip(given.rows, found, strict=True):
-        whole = {**row, **{named[key]: value for key, value in _values(answer, form) if key in named}}
+        values = _values(answer, form)
+        whole = {**row, **{name: values.get(key) for key, name in named.items()}}
         if form == ".jsonl":
             lines.append(_json(whole) + "\n")
         else:
@@ -192,10 +213,12 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return free
 
 
-def _values(answer: dict[str, Any], form: str) -> list[tuple[Any, Any]]:
+def _values(answer: dict[str, Any], form: str) -> dict[Any, Any]:
+    """The values of an answer by the keys of `_own_names`."""
     scores = answer["scores"]
-    apart = scores.items() if form != ".jsonl" and isinstance(scores, dict) else ()
-    return [*answer.items(), *((("p", name), p) for name, p in apart)]
+    if form == ".jsonl" or not isinstance(scores, dict):
+        return answer
+    return {**answer, "scores": None, **{("p", name): p for name, p in scores.items()}}
 
 
 def _cell(value: Any, listed: bool) -> Any:
@@ -239,7 +262,7 @@ def _told(answer: dict[str, Any], one: Example | None) -> list[str]:
     label, scores = answer["label"], answer["scores"]
     if "words" in answer:
         both = zip(answer["words"], label, strict=True)
-        return ["  ".join(f"{visible(word)}/{visible(tag or NONE)}" for word, tag in both)]
+        return ["  ".join(f"{visible(word)}/{visible(tag or NONE)}" for word, tag in both), "", ""]
     texts = _texts(one) if "answer" not in answer else _texts(one)[:1]
     text = fit(" | ".join(texts), WIDTH)
     if label is None:

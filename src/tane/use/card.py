@@ -3,61 +3,82 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 from tane import files
-from tane.errors import IntegrityError
+from tane.errors import InputError, IntegrityError
+from tane.text.rows import RowsSettings
 from tane.tokens.words import OWN
 from tane.training import checkpoint
 from tane.training.resume import RESOLVED
 from tane.training.tracker import LOG, read_metrics
+from tane.use.classifier import is_classifier
+from tane.use.finetune import TRIALS
 from tane.use.masked import architecture, is_masked
 from tane.yamlio import dump_yaml, read_yaml
 
 JAPANESE_CLASS = "BertJapaneseTokenizer"
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+MOST_LABELS = 50
+BAR = "&#124;"  # | in a cell of a markdown table
 SHOWN = ("mask_prob", "mask_share", "random_share", "whole_word", "words", "span")  # of a masked objective
 
 
 def model_card(
-    folder: Path, tokenizer: Any, usage: list[str], run_dir: Path | None, source: Path, version: str
-) -> str:
+    folder: Path, tokenizer: Any, usage: list[str], run_dir: Path | None, source: Path, version: str,
+    *, name: str = "",
+) -> str:  # fmt: skip
     """README.md of an export.
 
     folder: the export; tokenizer: its tokenizer; usage: the lines of `use_of`; source: the model folder that
-    it was copied from, and run_dir the run of that, if it is one's; version: of tane.
+    it was copied from, and run_dir the run of that, if it is one's; version: of tane; name: of the model,
+    where it is of no run.
     """
     config, masked = read_json(folder / "config.json"), is_masked(folder)
     task = read_json(folder / checkpoint.TASK)
+    known = run_dir is not None and (run_dir / LOG).exists()
+    recipe = read_yaml(run_dir / RESOLVED) if known and run_dir is not None else {}
+    base = recipe.get("model", {}).get("pretrained")
+    how = "exported" if not known else "fine-tuned" if task else "trained"
+    what = f"A {config.get('model_type')} model with {len(tokenizer):,} pieces"
+    what += f" for {task.get('kind')}" if task else ""
+    origin = f" from {base if _is_hub_id(base) else Path(base).name}" if base else ""
     lines = [
         "---",
-        *(["language: ja"] if _is_japanese(tokenizer) else []),
+        *(["language: ja"] if is_japanese(tokenizer) else []),
         "library_name: transformers",
         f"pipeline_tag: {pipeline_of(folder)}",
+        *([f"base_model: {base}"] if base and _is_hub_id(base) else []),
         "tags: [tane]",
         "---",
         "",
-        f"# {run_dir.name if run_dir else folder.name}",
+        f"# {run_dir.name if run_dir else name or folder.name}",
         "",
-        f"A {config.get('model_type')} model with {len(tokenizer):,} pieces, trained with tane {version}.",
+        f"{what}, {how} with tane {version}{origin if task else ''}.",
         "",
         *usage,
+        *(_task(task) if task else _labels(folder, config)),
     ]
-    if run_dir is not None and (run_dir / LOG).exists():
-        recipe = read_yaml(run_dir / RESOLVED)
-        if task:
-            lines += _task_scores(run_dir, task)
-        else:
-            lines += _scores(run_dir, source, masked)
+    if known and run_dir is not None:
+        lines += _task_scores(run_dir, source) if task else _scores(run_dir, source, masked)
+        lines += _machine(run_dir)
+        if not task:
             lines += _objective(run_dir, recipe) if masked else []
             ledger = _ledger(data_of(run_dir, recipe))
             lines += ["## Text", "", "```", ledger, "```", ""] if ledger else []
-        if task:  # what only text is prepared by
-            recipe = {name: value for name, value in recipe.items() if name not in ("corpus", "objective")}
-        lines += ["## Recipe", "", "```yaml", dump_yaml(recipe).strip(), "```", ""]
-    lines += ["## Limits", "", "It repeats what its training text says, mistakes and biases included."]
+        told = _task_recipe(recipe) if task else recipe
+        lines += ["## Recipe", "", "```yaml", dump_yaml(told).strip(), "```", ""]
+    says = "answers as the examples of its training do" if task else "repeats what its training text says"
+    lines += ["## Limits", "", f"It {says}, mistakes and biases included."]
     lines += ["The licence of the model depends on that text; fill it in before you share it.", ""]
     return "\n".join(lines)
+
+
+def _is_hub_id(name: str) -> bool:
+    return bool(HUB_ID.fullmatch(name)) and not Path(name).exists()
 
 
 def pipeline_of(folder: Path) -> str:
@@ -73,30 +94,82 @@ def pipeline_of(folder: Path) -> str:
     return next((tag for end, tag in ends.items() if name.endswith(end)), "text-generation")
 
 
-def _task_scores(run_dir: Path, task: dict[str, Any]) -> list[str]:
-    """What `tane finetune` wrote beside the run, of a trial beside the run above it."""
-    lines = [
-        "## Task",
-        "",
-        f"{task['kind']}; labels: {', '.join(task.get('label_names') or []) or 'numbers'}",
-        "",
-    ]
-    for place in (run_dir, run_dir.parent.parent):
-        for split, report in read_json(place / "scores.json").items():
-            lines += [f"Scores on {split} ({report['examples']:,} examples):", ""]
-            lines += ["| metric | score | 95 % interval | constant answer |", "|---|---|---|---|"]
-            for name, value in report["scores"].items():
-                low, high = report["intervals"].get(name, (None, None))
-                between = "" if low is None else f"{low:.3f} to {high:.3f}"
-                base = report["baseline"].get(name)
-                lines += [f"| {name} | {value:.3f} | {between} | {'' if base is None else f'{base:.3f}'} |"]
-            lines += [""]
+def _labels(folder: Path, config: dict[str, Any]) -> list[str]:
+    """The labels of a classifier that says no more of what it was trained for."""
+    names = list((config.get("id2label") or {}).values())
+    told = ", ".join(map(str, names[:MOST_LABELS]))
+    told += f" and {len(names) - MOST_LABELS:,} more" if len(names) > MOST_LABELS else ""
+    return ["## Labels", "", told, ""] if names and len(names) > 1 and is_classifier(folder) else []
+
+
+def _task(task: dict[str, Any]) -> list[str]:
+    """What a model was fine-tuned for."""
+    texts = [task.get("text"), task.get("text_pair"), *(task.get("choices") or ())]
+    rows = [("task", task.get("kind")), ("columns with text", ", ".join(name for name in texts if name))]
+    rows += [("column with the answer", task.get("label"))]
+    if task.get("kind") == "regression":
+        rows += [("answer", "a number")]
+    elif task.get("kind") != "multiple-choice":
+        rows += [("labels", ", ".join(task.get("label_names") or []))]
+    rows += [("longest input", f"{task.get('max_length')} tokens; what is longer is cut")]
+    told = [f"| {what} | {str(value).replace('|', BAR)} |" for what, value in rows]
+    return ["## Task", "", "| | |", "|---|---|", *told, ""]
+
+
+def _task_scores(run_dir: Path, source: Path) -> list[str]:
+    """What `tane finetune` wrote of the model that is exported, in its run or, of a trial, in that above."""
+    above = run_dir.parent.parent if run_dir.parent.name == TRIALS else run_dir
+    place = next((p for p in (run_dir, above) if (p / "scores.json").is_file()), None)
+    if place is None or (place / "model").resolve() != source.resolve():
+        return []  # another checkpoint or trial than the one that was scored
+    lines = []
+    for split, report in read_json(place / "scores.json").items():
+        count = report["examples"]
+        lines += [f"## Scores on {split}", "", f"{count:,} examples of {Path(report['file']).name}", ""]
+        lines += ["| metric | score | 95 % interval | baseline |", "|---|---:|---|---:|"]
+        for name, value in report["scores"].items():
+            low, high = map(_number, report["intervals"].get(name) or (None, None))
+            between = f"{low} to {high}" if low and high else ""
+            base = _number(report["baseline"].get(name))
+            lines += [f"| {name} | {_number(value) or 'undefined'} | {between} | {base} |"]
+        lines += ["", f"Baseline: {report['baseline_is']}."]
+        if report.get("spread"):
+            told = [
+                f"{name} {found['mean']:.3f} ± {found['std']:.3f}" for name, found in report["spread"].items()
+            ]
+            lines += [f"Over the seeds {', '.join(map(str, report['seeds']))}: {', '.join(told)}."]
+        lines += [""]
     return lines
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _task_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with a task without what only text is prepared by, and what is said twice."""
+    told = {name: value for name, value in recipe.items() if name not in ("corpus", "objective", "data_dir")}
+    if told.get("tokenizer", {}).get("path") is None:
+        told.pop("tokenizer", None)
+    else:
+        told["tokenizer"] = {name: told["tokenizer"][name] for name in ("path", "dictionary")}
+    if told["model"].get("pretrained") is not None:
+        told["model"] = {"pretrained": told["model"]["pretrained"]}
+    data = dict(told["task"]["data"])
+    usual = RowsSettings().model_dump()
+    for split in ("train", "valid", "test"):
+        file = data.get(split) or {}
+        own = {name: value for name, value in file.items() if name == "path" or value != data.get(name)}
+        if own:
+            data[split] = own if len(own) > 1 else own["path"]
+    kept = {name: value for name, value in data.items() if name not in usual or value != usual[name]}
+    told["task"] = {**told["task"], "data": kept}
+    return told
 
 
 def example(tokenizer: Any) -> str:
     """A sentence with one mask, of nobody's text."""
-    text = "今日は{}がいい。" if _is_japanese(tokenizer) else "The weather is {} today."
+    text = "今日は{}がいい。" if is_japanese(tokenizer) else "The weather is {} today."
     return text.format(tokenizer.mask_token)
 
 
@@ -122,60 +195,26 @@ def data_of(run_dir: Path, recipe: dict[str, Any]) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a model folder; {} where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """A JSON file of a model folder; {} where there is none. Raises InputError where it holds no mapping."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is damaged", "put it back, or delete it if it may be left out")
+    return found
 
 
-def _is_japanese(tokenizer: Any) -> bool:
+def is_japanese(tokenizer: Any) -> bool:
+    """Whether a tokenizer is one for Japanese, by its pieces."""
     pieces = tokenizer.get_vocab()  # those of English BERT have some kana too
     return sum(any("ぁ" <= c <= "ヶ" for c in piece) for piece in pieces) > 0.02 * len(pieces)
 
 
-def use_of(folder: Path, tokenizer: Any, automatic: bool) -> list[str]:
-    """How to use a model folder, as lines: the packages that it needs, and some Python.
-
-    automatic: whether AutoTokenizer opens its tokenizer.
-    """
-    kind = pipeline_of(folder)
-    needed = packages(read_json(folder / "tokenizer_config.json"))
-    names, more, opened = "pipeline", "", []
-    if not automatic:
-        names, more = f"{JAPANESE_CLASS}, pipeline", ", tokenizer=tokenizer"
-        opened = [f'tokenizer = {JAPANESE_CLASS}.from_pretrained("THIS_FOLDER")']
-    task = read_json(folder / checkpoint.TASK)
-    if kind == "fill-mask":
-        asked = [
-            f'for fill in pipe("{example(tokenizer)}"):',
-            '    print(fill["token_str"], fill["score"])',
-        ]
-    elif kind == "multiple-choice":
-        return ["Use it with `tane predict`, or with transformers' AutoModelForMultipleChoice.", ""]
-    elif kind == "text-classification":
-        text = "今日は天気がいい。" if _is_japanese(tokenizer) else "The weather is fine today."
-        given = f'{{"text": "{text}", "text_pair": "{text}"}}' if task.get("text_pair") else f'"{text}"'
-        asked = [f"print(pipe({given}, top_k=None))"]
-    elif kind == "token-classification":
-        asked = [
-            'print(pipe("夏目漱石は東京に生まれた。"))'
-            if _is_japanese(tokenizer)
-            else 'print(pipe("A text."))'
-        ]
-    else:
-        asked = ['print(pipe("吾輩は", max_new_tokens=50, do_sample=True)[0]["generated_text"])']
-    return [
-        *([f"Its tokenizer needs `pip install {' '.join(needed)}`.", ""] if needed else []),
-        "```python",
-        f"from transformers import {names}",
-        *opened,
-        f'pipe = pipeline("{kind}", model="THIS_FOLDER"{more})',
-        *asked,
-        "```",
-        "",
-    ]
-
-
 def _scores(run_dir: Path, source: Path, masked: bool) -> list[str]:
-    """What the validation of the exported step measured, and by which machine."""
+    """What the validation of the exported step measured."""
     lines: list[str] = []
     step = checkpoint.step_of(source)
     for best in (e for e in read_metrics(run_dir, "eval") if e["step"] == step):
@@ -187,6 +226,12 @@ def _scores(run_dir: Path, source: Path, masked: bool) -> list[str]:
         else:
             lines += [f"| bits per character | {best['bits_per_char']:.4f} |"]
         lines += [f"| step | {best['step']:,} |", ""]
+    return lines
+
+
+def _machine(run_dir: Path) -> list[str]:
+    """How large the model is, and by what it was trained."""
+    lines = []
     for start in read_metrics(run_dir, "start")[:1]:
         told = f"{start['parameters']:,} parameters; torch {start['torch']}; {start['precision']}."
         lines += [told, ""]

@@ -62,6 +62,15 @@ class Classifier:
         groups = self.task.columns().items()
         return [name for setting, names in groups for name in names if setting != "task.label"]
 
+    @property
+    def column_hint(self) -> str:
+        """How to name its columns, where they are several; "" for a single one."""
+        if self.task.kind == "multiple-choice":
+            return "name the question and its choices: --column QUESTION A B C ..."
+        if len(self.texts) > 1:
+            return "name both texts in their order: --column FIRST SECOND"
+        return "" if self.given else "name one of them, or for pairs two: --column COLUMN [COLUMN2]"
+
     def with_columns(self, columns: Sequence[str]) -> Classifier:
         """The same for texts in columns of these names, of a multiple choice also more or fewer choices.
 
@@ -74,7 +83,7 @@ class Classifier:
         if len(columns) != len(self.texts):
             raise InputError(
                 f"{self.folder} reads {len(self.texts)} column(s) of text, and {len(columns)} are named",
-                f"--column {' '.join(self.texts)}",
+                self.column_hint or "--column COLUMN",
             )
         named = dict(zip(("text", "text_pair"), columns, strict=False))
         return replace(self, task=self.task.model_copy(update=named))

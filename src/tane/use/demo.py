@@ -1,15 +1,16 @@
 """`tane demo`: the whole road on the bundled text, offline, in a few minutes on two cores.
 
 Text, tokenizer, a small GPT, the validation curve, three stories, and how much of them is copied or invented;
-then a small BERT on the same text, and what it fills into sentences with a blank. `--input FILE...` walks the
-same road on the person's own text.
+then a small BERT on the same text, and what it fills into sentences with a blank; then that BERT learns from
+labelled pairs whether two sentences say the same. `--input FILE...` walks the same road on the person's own
+text, without the pairs.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from tane.tokens.tokenizer import load_tokenizer
 from tane.training.tracker import read_metrics
 from tane.types import Result
 from tane.use import fill
+from tane.use.finetune import finetune
 from tane.use.generate import generate
+from tane.use.predict import predict
 
-GPT_STEPS, BERT_STEPS = 300, 1200
+GPT_STEPS, BERT_STEPS, PAIR_EPOCHS = 300, 1200, 8
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
 MASK = "[MASK]"
@@ -37,6 +40,12 @@ SENTENCES, SHOWN = 100, 4  # of one's own text: how many get a blank at most; ho
 SENTENCE = re.compile(r"[^\n。．！？!?]+[。．！？!?]")
 SHORTEST, LONGEST = 8, 60  # characters of such a sentence
 TELLING = re.compile(r"(?=.*[^ぁ-ゖ])[^\W_]+")  # a word that is not of hiragana alone, as particles are
+# a sentence, one that says the same, and one that does not
+BOTH = (
+    "ゆきさんは、けんくんに本をあげた。",
+    "けんくんは、ゆきさんに本をもらった。",
+    "ゆきさんは、けんくんに本をもらった。",
+)
 Blank = tuple[str, tuple[str, ...]]  # a text with MASK, and the words that are right
 
 
@@ -86,18 +95,35 @@ def recipe_for_bert(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
     )
 
 
+def recipe_for_pairs(out: Path, model: str, epochs: float) -> Recipe:
+    """The demo's settings of the pair task: the whole BERT, AdamW, 32 pairs a step."""
+    files = {side: str(out / "pair-files" / f"{side}.csv") for side in ("train", "valid", "test")}
+    return Recipe.from_mapping(
+        {
+            "run_dir": str(out / "pairs"),
+            "model": {"pretrained": model},
+            "task": {"kind": "pair-classification", "data": files, "batch_examples": 32},
+            "optim": {"lr": 1e-3},
+            "train": {"duration": f"{epochs:g} epochs", "eval_every": 0.2},
+        },
+        where="the demo",
+    )
+
+
 def demo(
     out: str | Path = "runs/demo",
     *,
     inputs: Sequence[str] | None = None,
     steps: int = GPT_STEPS,
     bert_steps: int = BERT_STEPS,
+    pair_epochs: float = PAIR_EPOCHS,
 ) -> Result:
     """Run the demo in `out`; a second call goes on or shows the finished runs. `inputs`: the person's own
-    files; steps, bert_steps: how long the two models are trained.
+    files; steps, bert_steps, pair_epochs: how long the two models and the pair task are trained.
 
     `metrics`: those of the GPT's training, {curve, texts, verbatim_share, outside_share, seconds} and `bert`:
-    {model, valid_loss, valid_accuracy, cloze_top1, cloze_top5, fills}; the shares are None without sentences.
+    {model, valid_loss, valid_accuracy, cloze_top1, cloze_top5, fills}; the shares are None without sentences;
+    and `pairs`: what `finetune` gives, None for own text.
     """
     from tane.sample import CLOZE, write_corpus
 
@@ -113,20 +139,46 @@ def demo(
     values = _gpt(recipe_for(out, inputs or [], steps), out, own)
     progress.say("\nnow a small BERT on the same text, which learns to fill blanks")
     values["bert"] = _bert(recipe_for_bert(out, inputs or [], bert_steps), out, None if own else CLOZE)
+    values["pairs"] = None if own else _pairs(out, values["bert"]["model"], pair_epochs)
     values["seconds"] = round(time.perf_counter() - start, 1)
-    print(
-        f"\nthe models are in {values['model']} and {values['bert']['model']} ({values['seconds']:.0f} s). "
-        "Go on with:"
-    )
+    made = [
+        values["model"],
+        values["bert"]["model"],
+        *([values["pairs"]["model"]] if values["pairs"] else []),
+    ]
+    print(f"\nthe models are in {', '.join(made)} ({values['seconds']:.0f} s). Go on with:")
     print(f"  tane generate {out / 'gpt'} --prompt 春になると、 --num 3")
     print(f"  tane fill {out / 'bert'} {CLOZE[0][0]}")
     print(f"  tane export {out / 'gpt'} my-model")
+    if values["pairs"]:
+        print(f"  tane predict {out / 'pairs'} --text {BOTH[0]} --text-pair {BOTH[1]}")
     return Result(str(out), values)
 
 
-def _train(recipe: Recipe, out: Path) -> dict[str, Any]:
+def _pairs(out: Path, model: str, epochs: float) -> dict[str, Any]:
+    """Fine-tune the BERT on pairs of the sample's generator, print what it is worth; returns the metrics."""
+    from tane.sample import write_pairs
+
+    progress.say("\nnow the BERT learns from labelled pairs whether two sentences say the same")
+    if not (out / "pair-files").exists():
+        write_pairs(out / "pair-files")
+    metrics = _train(recipe_for_pairs(out, model, epochs), out, finetune)
+    report, scores = metrics["test"], metrics["metrics"]
+    low, high = report["intervals"]["accuracy"]
+    print(
+        f"\nof {report['examples']:,} pairs that it never saw, {scores['accuracy']:.1%} are told right "
+        f"(95 % interval {low:.1%} to {high:.1%}; the same answer to all gives "
+        f"{metrics['baseline']['accuracy']:.1%})"
+    )
+    found = predict(metrics["model"], [BOTH[0], BOTH[0]], BOTH[1:]).metrics["predictions"]
+    for other, answer in zip(BOTH[1:], found, strict=True):
+        print(f"  {BOTH[0]} | {other}\n    {answer['label']} {max(answer['scores'].values()):.1%}")
+    return metrics
+
+
+def _train(recipe: Recipe, out: Path, verb: Callable[[Recipe], Result] = train) -> dict[str, Any]:
     try:
-        return train(recipe).metrics
+        return verb(recipe).metrics
     except (InputError, IntegrityError) as error:
         if (recipe.run_path / "requested.yaml").exists():  # a demo of another text or version stands there
             raise type(error)(

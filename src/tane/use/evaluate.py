@@ -171,7 +171,7 @@ def evaluate_labels(
     try:
         examples = read_examples(task, type(data.train)(path=file), classifier.names)
     except InputError as error:
-        error.remedy = _as_flags(error.remedy)
+        error.remedy = _as_flags(error.remedy, classifier.column_hint)
         raise
     if not examples.items:
         raise InputError(f"no labelled example ({examples.told()})", "look at the file: is it the right one?")
@@ -180,9 +180,10 @@ def evaluate_labels(
     return Result(str(classifier.folder), {**found, **found["scores"]})
 
 
-def _as_flags(remedy: str) -> str:
-    """A remedy in the words of a recipe in those of this verb."""
-    remedy = re.sub(r"--task\.(text_pair|text|choices)\b", "--column", remedy)
+def _as_flags(remedy: str, hint: str) -> str:
+    """A remedy in the words of a recipe in those of this verb. hint: how to name columns with text."""
+    if re.search(r"--task\.(text_pair|text|choices)\b", remedy):
+        return hint or re.sub(r"--task\.\w+", "--column", remedy)
     remedy = re.sub("mend it, or name all labels:.*", "mend it, or leave the row out", remedy)
     return remedy.replace("--task.label ", "--label ")
 

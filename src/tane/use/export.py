@@ -26,13 +26,15 @@ from tane.tokens import taken
 from tane.tokens.shards import SPLITS, Shards
 from tane.training.resume import RESOLVED, run_of
 from tane.types import Result
-from tane.use.card import JAPANESE_CLASS, data_of, example, model_card, read_json, use_of
+from tane.use.card import JAPANESE_CLASS, data_of, example, model_card, read_json
 from tane.use.classifier import HEADS, is_classifier
 from tane.use.masked import architecture, is_masked
+from tane.use.usage import use_of
 from tane.yamlio import read_yaml
 
 PARITY_DOCUMENTS = 200  # documents of each split whose ids are compared
-SKIP = (files.MANIFEST, "README.md")
+CARD, OLD_CARD = "README.md", "README.source.md"  # the card, and the one of the folder that was copied
+SKIP = (files.MANIFEST, CARD)
 CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
 ATTENTION = ("attn_implementation", "_attn_implementation")  # a choice for the machine that trained
 
@@ -53,11 +55,15 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
                 shutil.copyfile(path, temporary / path.name)
                 if signals.requested():
                     raise InputError(f"stopped by {signals.requested()}; nothing was written")
+        if (folder / CARD).is_file() and not (temporary / OLD_CARD).exists():
+            shutil.copyfile(folder / CARD, temporary / OLD_CARD)
         tokenizer, automatic, compared = _check(folder, temporary, run_dir)
         checked["ids_compared"] = compared
         usage = use_of(temporary, tokenizer, automatic)
-        card = model_card(temporary, tokenizer, usage, run_dir, folder, tane.__version__)
-        (temporary / "README.md").write_text(card, encoding="utf-8")
+        card = model_card(
+            temporary, tokenizer, usage, run_dir, folder, tane.__version__, name=target.resolve().name
+        )
+        (temporary / CARD).write_text(card, encoding="utf-8")
         return {"tane": tane.__version__, "source": str(folder)}
 
     with signals.caught(), hushed(), files.writing(target):

@@ -29,20 +29,18 @@ from tane.use import score_page
 from tane.use.classifier import open_classifier
 
 TRIALS = "trials"
-SHOWN = 200  # wrong examples in the report; the csv has them all
+SHOWN, FEW = 200, 10  # wrong examples in scores.json, and in the result; the csv has them all
 
 
 def finetune(
-    recipe: Recipe, *, seeds: int = 1, fresh: bool = False, verify: str = "full", strict: bool = False,
-    show: bool = True,
-) -> Result:  # fmt: skip
+    recipe: Recipe, *, seeds: int = 1, fresh: bool = False, verify: str = "full", strict: bool = False
+) -> Result:
     """Train a recipe's task, or go on where it was cut off, and score it.
 
     seeds: so many runs from recipe.seed on, whose mean and spread are told; the model is the one that the
-    validation examples like best. The settings of task.grid are tried first with one seed. show: print the
-    scores. metrics: model,
+    validation examples like best. The settings of task.grid are tried first with one seed. metrics: model,
     metrics and baseline (of the test file where there is one, else of the validation examples), examples,
-    `valid` and `test` with scores, intervals and more, and with several runs `runs`.
+    `valid` and `test` as `score_page.page` shows them, and with several runs `runs`.
     """
     task = recipe.task
     if task is None:
@@ -62,7 +60,7 @@ def finetune(
             results, tried = _trials(recipe, task, seeds, once)
             best = max(results, key=lambda one: _standing(one[1], task))
             _point(recipe.run_path, best[0].run_path)
-    return _told(recipe, task, data, results, tried, show)
+    return _told(recipe, task, data, results, tried)
 
 
 # --------------------------------------------------------------------------------------------------- trials
@@ -137,9 +135,9 @@ def _point(run_dir: Path, best: Path) -> None:
 
 def _told(
     recipe: Recipe, task: TaskSettings, data: Data, results: list[tuple[Recipe, Result]],
-    tried: list[dict[str, Any]], show: bool,
+    tried: list[dict[str, Any]],
 ) -> Result:  # fmt: skip
-    """Score the runs, write what they are worth, print it."""
+    """Score the runs, and write what they are worth."""
     run_dir = recipe.run_path
     sides = {"valid": data.valid, **({"test": data.test} if data.test is not None else {})}
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
@@ -161,8 +159,6 @@ def _told(
         with files.writing(run_dir):
             score_page.write_examples(run_dir / f"wrong-{side}.csv", reports[side]["wrong"])
         reports[side]["wrong"] = reports[side]["wrong"][:SHOWN]
-        if show:
-            print(score_page.page(reports[side]))
     text = "\n".join(score_page.markdown(report) for report in reports.values())
     files.write_text(run_dir / "scores.md", text)
     values = {
@@ -197,7 +193,7 @@ def _threads(recipe: Recipe) -> int | None:
 
 
 def _short(report: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in report.items() if name != "wrong"}
+    return {**report, "wrong": report["wrong"][:FEW]}
 
 
 def report_of(

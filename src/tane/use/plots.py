@@ -1,48 +1,67 @@
-"""Plots for people: the loss over the steps, and what a masked model fills in. Japanese shows, since
-matplotlib-fontja brings glyphs."""
+"""Plots for people: the loss over the steps, what a masked model fills in, what a classifier confuses.
+
+Japanese shows, since matplotlib-fontja brings glyphs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tane.errors import InputError
+from tane.text.columns import fit
 from tane.training.tracker import LOG, read_metrics
 from tane.types import Result
 
 Events = list[dict[str, Any]]
 AROUND = 20  # characters before and behind a mask that are shown
+NUMBERED = 20  # classes up to which each cell of a confusion holds its number
+LABEL = 16  # columns of a label's name
 
 
 def plot_loss(run_dir: str | Path, path: str | Path | None = None) -> Any:
-    """Training and validation loss in nats over the steps; saved to `path` (PNG or SVG) when given.
+    """Training and validation loss over the steps; saved to `path` (PNG or SVG) when given.
 
-    A masked model's accuracy at hidden tokens stands beside it. Returns the matplotlib figure; a notebook
-    shows it by `display(figure)` after `%matplotlib inline`. Raises InputError when the run has no log.
+    A masked model's accuracy at hidden tokens stands beside it, or a task's score of the validation examples.
+    Returns the matplotlib figure; a notebook shows it by `display(figure)` after `%matplotlib inline`. Raises
+    InputError when the run has no log.
     """
     run_dir = Path(run_dir)
     if not (run_dir / LOG).is_file():
         raise InputError(f"{run_dir} has no {LOG}: it is no run, or has not begun")
     steps, evals = read_metrics(run_dir, "step"), read_metrics(run_dir, "eval")
-    # only a model that hides tokens is not scored on all text
-    masked = any(event.get("bits_per_char") is None and "accuracy" in event for event in evals)
-    figure = _figure(11 if masked else 7, 4)
-    axes = figure.subplots(1, 2 if masked else 1, squeeze=False, sharex=True)[0]
+    loss, measure, meaning = _meanings(evals)
+    figure = _figure(11 if measure else 7, 4)
+    axes = figure.subplots(1, 2 if measure else 1, squeeze=False, sharex=True)[0]
     axes[0].plot(*_curve(steps, "loss"), label="training", color="0.6", linewidth=1)
     axes[0].plot(*_curve(evals, "loss"), "o-", label="validation", color="tab:blue")
-    axes[0].set_ylabel(f"loss (nats per {'hidden ' if masked else ''}token)")
+    axes[0].set_ylabel(loss)
     axes[0].legend()
-    if masked:
-        axes[1].plot(*_curve(evals, "accuracy"), "o-", color="tab:orange")
-        axes[1].set_ylabel("hidden tokens guessed right (validation)")
-        axes[1].set_ylim(0, 1.1 * max(event["accuracy"] for event in evals) or 1)
-        axes[1].yaxis.set_major_formatter("{x:.0%}")
+    if measure:
+        scored = [event for event in evals if event.get(measure) is not None]  # some are undefined at times
+        at, values = _curve(scored, measure)
+        axes[1].plot(at, values, "o-", color="tab:orange")
+        axes[1].set_ylabel(meaning)
+        axes[1].set_ylim(min([0.0, *values]), 1.1 * max([0.0, *values]) or 1)
+        axes[1].yaxis.set_major_formatter("{x:.0%}" if measure == "accuracy" else "{x:.2f}")
     for one in axes:
         one.set_xlabel("step")
         one.grid(alpha=0.3)
     figure.suptitle(run_dir.name)
     return _saved(figure, path)
+
+
+def _meanings(evals: Events) -> tuple[str, str, str]:
+    """What a run's losses are, the score to show beside them ("": none), and what that is."""
+    if evals and "bits_per_char" not in evals[0]:  # a task's
+        names = {name for event in evals for name in event}
+        measure = "pearson" if "rmse" in names else "f1" if "precision" in names else "accuracy"
+        return ("loss", measure, f"{measure} (validation)")
+    if any(event.get("bits_per_char") is None and "accuracy" in event for event in evals):
+        return ("loss (nats per hidden token)", "accuracy", "hidden tokens guessed right (validation)")
+    return ("loss (nats per token)", "", "")
 
 
 def plot_fills(result: Result, texts: str | Sequence[str], path: str | Path | None = None) -> Any:
@@ -75,6 +94,68 @@ def plot_fills(result: Result, texts: str | Sequence[str], path: str | Path | No
         around = text[max(0, start - AROUND) : start], text[end : end + AROUND]
         axes.set_title("＿＿".join(around), loc="left", parse_math=False)
     return _saved(figure, path)
+
+
+def plot_confusion(
+    scored: str | Path | Result | Mapping[str, Any],
+    path: str | Path | None = None,
+    *,
+    split: str | None = None,
+) -> Any:
+    """How often each label (row) was answered as each (column), the darker the larger its share of the row;
+    saved to `path` (PNG or SVG) when given.
+
+    scored: the folder of a fine-tuned run, what `tane.finetune` or `tane.evaluate` returned, or its metrics.
+    split: valid or test; none: test where there is one. Returns the matplotlib figure. Raises InputError
+    where there are no scores, or none of classes.
+    """
+    report = _report(scored, split)
+    if "confusion" not in report:
+        raise InputError(f"{report['task']} has no labels of which one is right: there is no confusion")
+    names, counts = report["names"], report["confusion"]
+    shares = [[count / (sum(row) or 1) for count in row] for row in counts]
+    side = max(3.2, 1.4 + min(0.7, 9 / len(names)) * len(names))
+    figure = _figure(side + 1, side)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, line in enumerate(counts if len(names) <= NUMBERED else ()):
+        for column, count in enumerate(line):
+            color = "white" if shares[row][column] > 0.65 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=color)
+    shown = [fit(name, LABEL) for name in names]
+    upright = len(names) > 4  # beside one another they would touch
+    axes.set_xticks(range(len(names)), shown, parse_math=False, rotation=90 if upright else 0)
+    axes.set_yticks(range(len(names)), shown, parse_math=False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("gold")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{report['split']}, {report['examples']:,} examples")
+    return _saved(figure, path)
+
+
+def _report(scored: str | Path | Result | Mapping[str, Any], split: str | None) -> Mapping[str, Any]:
+    """The scores of one split: from a run's folder, or what held them in Python."""
+    found: Mapping[str, Any]
+    if isinstance(scored, Result):
+        found = scored.metrics
+    elif isinstance(scored, Mapping):
+        found = scored
+    else:
+        file = Path(scored) / "scores.json"
+        if not file.is_file():
+            what = f"{scored} has no {file.name}: it is no run of a task, or is not finished"
+            raise InputError(what, "tane finetune RECIPE")
+        found = json.loads(file.read_text(encoding="utf-8"))
+    if "scores" in found and "task" in found:  # those of one file
+        return found
+    splits = [name for name in ("test", "valid") if name in found]
+    chosen = split or next(iter(splits), "")
+    if chosen not in splits:
+        there = f"there are {' and '.join(splits)}" if splits else "give what tane.finetune returned"
+        raise InputError(f"there are no scores on {chosen}" if chosen else "there are no scores", there)
+    report: Mapping[str, Any] = found[chosen]
+    return report
 
 
 def _figure(width: float, height: float) -> Any:

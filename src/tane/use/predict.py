@@ -16,6 +16,7 @@ from tane import progress
 from tane.errors import InputError
 from tane.tasks.examples import Example
 from tane.text import words
+from tane.text.cells import SURROGATE
 from tane.text.japanese import JAPANESE, kind
 from tane.text.rows import RowsSettings, Table, kind_of, read_table, require_column
 from tane.types import Result
@@ -95,7 +96,8 @@ def ask(
         if table is None or source is None:
             given = answers.rows_of_texts(classifier, examples)
         else:
-            given = answers.rows_of_table(table, source, how)
+            form = target.suffix.lower()
+            given = answers.rows_of_table(table, source, how, classifier, examples, form)
         answers.write(target, found, given, classifier)
         progress.say(f"{len(found):,} predictions: {target}")
         metrics["out"] = str(target)
@@ -112,6 +114,12 @@ def _check_flags(
         )
     if texts and file is not None:
         raise InputError("found texts and a file: expected one of them", "leave out --text or --file")
+    for flag, given in (("--text", texts), ("--text-pair", pairs or ())):
+        for number, text in enumerate(given, 1):
+            if SURROGATE.search(text):
+                raise InputError(
+                    f"{flag}: text {number:,} holds bytes that are no UTF-8", "write it as UTF-8"
+                )
     if file is not None and pairs is not None:
         raise InputError(
             "--text-pair goes with --text: the second texts of a file are one of its columns",
@@ -193,15 +201,11 @@ def _dictionary(tokenizer: Any) -> str:
 
 def _check_columns(classifier: Classifier, table: Table) -> None:
     """Raise InputError where a table lacks a column of text, or has something else there."""
-    own = classifier.texts
-    for name in own:
+    for name in classifier.texts:
         try:
             require_column(table, name, "column")
         except InputError as error:
-            if len(own) > 1:
-                error.remedy = f"name all {len(own)} in their order: --column {' '.join(map(str.upper, own))}"
-            elif not classifier.given:
-                error.remedy += ", of pairs two"
+            error.remedy = classifier.column_hint or error.remedy
             raise
         found = kind_of(table.data.features[name])
         listed = found == "list of text" and classifier.task.kind == "token-classification"
@@ -234,14 +238,13 @@ def _of_table(
 
 def _tell(table: Table) -> None:
     """Say what was found in a file by itself, where it is not the usual."""
-    told = [
-        f"{table.found[key]}" for key in ("encoding",) if table.found.get(key) not in (None, "utf-8", "ascii")
-    ]
+    encoding = table.found.get("encoding", "utf-8")
+    told = [] if encoding in answers.PLAIN else [f"encoding {encoding}"]
     told += [f"{key} {table.found[key]!r}" for key in ("sheet", "split") if table.found.get(key)]
     notes = {**table.found.get("notes", {}), **table.dropped}
     told += [f"{count:,} {reason.replace('_', ' ')}" for reason, count in notes.items() if count]
     if told:
-        progress.say(f"{table.name}: {len(table.data):,} rows; {', '.join(told)}")
+        progress.say(f"{table.name}: {', '.join(told)}")
 
 
 # -------------------------------------------------------------------------------------------------- answers
@@ -251,17 +254,19 @@ def _found(
     classifier: Classifier, examples: Sequence[Example | None], table: Table | None
 ) -> list[dict[str, Any]]:
     """The answer to each example; {label: None} where there is no text."""
-    filled = [one for one in examples if one is not None and (one.words or _is_filled(one))]
-    asked = iter(classifier.answers(filled)) if filled else iter(())
+    filled = [one for one in examples if one is not None and _is_filled(one)]
+    asked = iter(classifier.answers(filled) if filled else [])
     found: list[dict[str, Any] | None] = []
     for one in examples:
-        answer = next(asked) if one is not None and (one.words or _is_filled(one)) else None
+        answer = next(asked) if one is not None and _is_filled(one) else None
         found.append(None if one is None or answer is None else _whole(one, answer, classifier))
     _tell_empty([at for at, answer in enumerate(found) if answer is None], len(found), table)
     return [{"label": None, "scores": {}} if answer is None else answer for answer in found]
 
 
 def _is_filled(one: Example) -> bool:
+    if one.words:
+        return True
     return bool(one.parts) and all(text.strip() for part in one.parts for text in part if text is not None)
 
 
