@@ -359,9 +359,9 @@ VERBS: dict[str, Verb] = {
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),
             flag("--text", nargs="+", metavar="TEXT", help="texts to label"),
-            flag("--text-pair", nargs="+", metavar="TEXT", help="the second text of each, or the choices"),
+            flag("--text-pair", nargs="+", metavar="TEXT", help="the second text of each, or all choices"),
             flag("--file", metavar="FILE", help="a table instead: csv, tsv, jsonl, json, xlsx, parquet"),
-            flag("--out", metavar="FILE", help="write the rows with their labels: .csv, .tsv or .jsonl"),
+            flag("--out", metavar="FILE", help="a new .csv, .tsv or .jsonl: the rows and their labels"),
             flag("--overwrite", action="store_true", help="replace the --out that is there already"),
             flag("--column", nargs="+", metavar="NAME", help="columns with text, if not those of training"),
             flag("--sheet", metavar="NAME", help="the sheet of a workbook"),
@@ -372,7 +372,7 @@ VERBS: dict[str, Verb] = {
         ),
     ),
     "evaluate": Verb(
-        "loss, perplexity and bits per character of a text, or a classifier's scores on a labelled file",
+        "loss, perplexity and bits per character of a text, or a classifier's scores on labels",
         _evaluate,
         (
             flag("model", metavar="MODEL", help="a run, checkpoint, export, Hugging Face folder or hub id"),

@@ -23,17 +23,20 @@ TASKS = registry.names("tasks")
 ROWS: dict[str, list[dict[str, Any]]] = {
     "classification": [{"text": "猫 山", "label": "a"}, {"text": "川", "label": "b"}],
     "pair_classification": [
-        {"sentence1": "猫", "sentence2": "犬 山", "label": 0}, {"sentence1": "川 海", "sentence2": "空", "label": 1},
+        {"sentence1": "猫", "sentence2": "犬 山", "label": 0},
+        {"sentence1": "川 海", "sentence2": "空", "label": 1},
     ],
     "regression": [
-        {"sentence1": "猫", "sentence2": "犬 山", "label": 0.5}, {"sentence1": "川 海", "sentence2": "空", "label": 4},
+        {"sentence1": "猫", "sentence2": "犬 山", "label": 0.5},
+        {"sentence1": "川 海", "sentence2": "空", "label": 4},
     ],
     "multiple_choice": [
         {"question": "猫", **{f"choice{i}": w for i, w in enumerate("山川海空花")}, "label": 3},
         {"question": "犬 白い", **{f"choice{i}": w for i, w in enumerate("火石木花空")}, "label": 0},
     ],
     "token_classification": [
-        {"tokens": ["大きい", "猫", "山"], "tags": ["O", "B-ANI", "I-ANI"]}, {"tokens": ["川"], "tags": ["O"]},
+        {"tokens": ["大きい", "猫", "山"], "tags": ["O", "B-ANI", "I-ANI"]},
+        {"tokens": ["川"], "tags": ["O"]},
     ],
 }  # fmt: skip
 
@@ -100,6 +103,16 @@ def test_the_ids_are_those_of_the_tokenizer(tmp_path: Path, encoder: Path) -> No
     expected = tokenizer("猫", "犬 山")
     assert one.ids[0].tolist() == expected["input_ids"] and one.types is not None
     assert one.types[0].tolist() == expected["token_type_ids"] == [0, 0, 0, 1, 1, 1]
+
+
+def test_words_are_parted_where_the_tokenizer_expects_it(tmp_path: Path, encoder: Path) -> None:
+    rows = [{"text": "白い猫を見る", "label": 0}, {"text": "川", "label": 1}]
+    path, tokenizer = write(tmp_path / "a.jsonl", rows), load_tokenizer(encoder)
+    ids = {}
+    for words in ("none", "ipadic"):
+        task = make("classification", path, words=words)
+        ids[words] = task.encode(tokenizer, read_examples(task, task.data.train, None).items, None)[0].ids[0]
+    assert ids["ipadic"].tolist() == tokenizer("白い 猫 を 見る")["input_ids"] != ids["none"].tolist()
 
 
 def test_long_texts_are_cut_and_counted(tmp_path: Path, encoder: Path) -> None:

@@ -181,5 +181,6 @@ def merged(wrapped: Any) -> Any:
 
 
 def takes_types(model: Any) -> bool:
-    """Whether a model takes token_type_ids."""
-    return "token_type_ids" in inspect.signature(model.forward).parameters
+    """Whether a model takes token_type_ids, and knows more than one type."""
+    known = getattr(model.config, "type_vocab_size", 2) != 1
+    return known and "token_type_ids" in inspect.signature(model.forward).parameters

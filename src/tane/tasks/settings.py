@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
@@ -14,6 +15,7 @@ from tane.errors import InputError
 from tane.settings import Settings, option
 from tane.tasks.examples import Encoded, Example, Examples
 from tane.tasks.scores import Intervals, Scores
+from tane.text import words
 from tane.text.rows import RowsSettings
 from tane.types import Batch
 
@@ -107,6 +109,10 @@ class TaskSettings(Settings, ABC):
     max_length: AtLeastOne | Literal["auto"] = option(
         "auto", "tokens of an example; longer ones are cut, counted; auto: 512, or what the model takes"
     )
+    words: Literal["auto", "none", "ipadic", "unidic-lite", "sudachi"] = option(
+        "auto", "whose words get spaces between them before the tokenizer; auto: ipadic's where the "
+        "vocabulary was made of parted text, else none"
+    )  # fmt: skip
     batch_examples: AtLeastOne | Literal["auto"] = option(
         "auto", "examples of an optimizer step; auto: as many as make train.batch_tokens"
     )
@@ -185,6 +191,8 @@ class TaskSettings(Settings, ABC):
         Of a pair the longer text is cut first, token by token, as transformers does it.
         """
         parts = [part for one in examples for part in one.parts]
+        if self.words not in ("auto", "none"):
+            parts = [parted(part, self.words) for part in parts]
         rows: list[tuple[np.ndarray, np.ndarray | None, bool]] = []
         for at in range(0, len(parts), CHUNK):
             rows += encode_parts(tokenizer, parts[at : at + CHUNK], max_length)
@@ -233,6 +241,18 @@ def encode_parts(
             raise InputError("the tokenizer makes nothing of a text", "leave texts without a letter out")
         found.append((np.array(ids), None if types is None else np.array(types), cut))
     return found
+
+
+def parted(part: tuple[str, str | None], dictionary: str) -> tuple[str, str | None]:
+    """A text and its pair with spaces between the words of a dictionary."""
+    cut = _segmenter(dictionary)
+    text, pair = part
+    return " ".join(cut.words(text)), None if pair is None else " ".join(cut.words(pair))
+
+
+@functools.cache
+def _segmenter(dictionary: str) -> words.Segmenter:
+    return words.segmenter(dictionary)
 
 
 def pad(rows: Sequence[np.ndarray], pad_id: int) -> dict[str, torch.Tensor]:

@@ -26,6 +26,7 @@ from tane.tasks.scores import better
 from tane.tasks.settings import TaskSettings
 from tane.tokens.encoder import Encoder
 from tane.tokens.order import global_batch
+from tane.tokens.spaced import wants_spaces
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint
 from tane.training.labelled import Data
@@ -183,6 +184,7 @@ def start(
     """
     tokenizer = load_tokenizer(tokenizer_dir)
     vocabulary = Encoder(tokenizer_dir).vocabulary
+    task = task.model_copy(update={"words": _words(task, tokenizer)})
     sides = {"train": data.train, "valid": data.valid}
     encoded = {side: task.encode(tokenizer, examples.items, None) for side, examples in sides.items()}
     wanted = LONGEST if task.max_length == "auto" else task.max_length
@@ -215,7 +217,11 @@ def start(
     model.to(machine.device)
     _set_attention(model, sections.train.attention, machine)
     work = Finetuning(task, model, data, encoded, vocabulary.pad_id, sections, machine)
-    work.settled |= {"task.max_length": wanted, "train.attention": model.config._attn_implementation}
+    work.settled |= {
+        "task.max_length": wanted,
+        "task.words": task.words,
+        "train.attention": model.config._attn_implementation,
+    }
     if data.train.names:
         work.settled["task.label_names"] = list(data.train.names)
     settings = {**match, **{name: value for name, value in work.settled.items() if name in match}}
@@ -232,6 +238,16 @@ def start(
         {checkpoint.TASK: json.dumps(describes, ensure_ascii=False, indent=1) + "\n"},
     )  # fmt: skip
     return work, parts
+
+
+def _words(task: TaskSettings, tokenizer: Any) -> str:
+    """Whose words get spaces between them."""
+    if task.words != "auto":
+        return task.words
+    if not wants_spaces(tokenizer.get_vocab()):
+        return "none"
+    progress.say("the tokenizer was made for text whose words stand apart: ipadic's do now (task.words)")
+    return "ipadic"
 
 
 def _warn_of_unknown(encoded: Sequence[Encoded], unk_id: int | None) -> None:

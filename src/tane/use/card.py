@@ -71,7 +71,8 @@ def model_card(
             lines += ["## Text", "", "```", ledger, "```", ""] if ledger else []
         told = _task_recipe(recipe) if task else recipe
         lines += ["## Recipe", "", "```yaml", dump_yaml(told).strip(), "```", ""]
-    says = "answers as the examples of its training do" if task else "repeats what its training text says"
+    labels = "answers as the examples of its training do"
+    says = labels if is_classifier(folder) else "repeats what its training text says"
     lines += ["## Limits", "", f"It {says}, mistakes and biases included."]
     lines += ["The licence of the model depends on that text; fill it in before you share it.", ""]
     return "\n".join(lines)

@@ -37,6 +37,7 @@ from tane.use.classifier import is_classifier, open_classifier
 from tane.use.evaluate_masked import MASK_PROB, Setup, score
 from tane.use.finetune import SHOWN, report_of
 from tane.use.masked import is_masked
+from tane.use.predict import as_flags
 from tane.yamlio import read_yaml
 
 BATCH_TOKENS = 8192
@@ -182,6 +183,7 @@ def evaluate_labels(
 
 def _as_flags(remedy: str, hint: str) -> str:
     """A remedy in the words of a recipe in those of this verb. hint: how to name columns with text."""
+    remedy = as_flags(remedy)
     if re.search(r"--task\.(text_pair|text|choices)\b", remedy):
         return hint or re.sub(r"--task\.\w+", "--column", remedy)
     remedy = re.sub("mend it, or name all labels:.*", "mend it, or leave the row out", remedy)

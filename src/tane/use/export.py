@@ -7,7 +7,6 @@ shards the model was trained on, and finds a mask that stands in a text.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ import tane
 from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import find_model, hushed, open_model, positions
+from tane.model.task_head import takes_types
 from tane.text.corpus import Corpus
 from tane.tokens import taken
 from tane.tokens.shards import SPLITS, Shards
@@ -125,7 +125,7 @@ def _leave_to_the_class(copy: Path, model: Any) -> None:
         files.write_text(copy / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
     config = read_json(copy / TOKENIZER)
     inputs = config.get("model_input_names") or []
-    if "token_type_ids" in inputs and "token_type_ids" not in inspect.signature(model.forward).parameters:
+    if "token_type_ids" in inputs and not takes_types(model):
         config["model_input_names"] = [name for name in inputs if name != "token_type_ids"]
         files.write_text(copy / TOKENIZER, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
 

@@ -22,6 +22,7 @@ from tane.text.rows import RowsSettings, Table, kind_of, read_table, require_col
 from tane.types import Result
 from tane.use import answers
 from tane.use.classifier import Classifier, open_classifier
+from tane.use.data import LEFT_OUT, SETTING
 
 TOLD = 5  # places in a message
 SENTENCE = re.compile("[。、！？「」『』]")  # what a word never has beside other characters
@@ -84,7 +85,7 @@ def ask(
     target = None if out is None else answers.target(Path(out), source, how, overwrite=overwrite)
     two = seconds is not None or (columns is not None and len(columns) == 2)
     classifier = open_classifier(model, pairs=two, device=device)
-    table = None if source is None else read_table(source, how)
+    table = None if source is None else _read(source, how)
     examples: Sequence[Example | None]
     if table is None:
         classifier, examples = _of_texts(classifier, texts, seconds)
@@ -213,6 +214,19 @@ def _check_columns(classifier: Classifier, table: Table) -> None:
             raise InputError(
                 f"{table.name}: the column {name!r} holds {found}; expected text", "--column NAME of another"
             )
+
+
+def as_flags(remedy: str) -> str:
+    """A remedy of who reads a file in the words of the command, which leaves no rows out."""
+    return SETTING.sub(r"--\1 ", LEFT_OUT.sub("", remedy))
+
+
+def _read(source: str, how: RowsSettings) -> Table:
+    try:
+        return read_table(source, how)
+    except InputError as error:
+        error.remedy = as_flags(error.remedy)
+        raise
 
 
 def _of_table(

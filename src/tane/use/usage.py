@@ -67,17 +67,20 @@ def _asked(kind: str, folder: Path, tokenizer: Any) -> list[str]:
         text = f'"{ONE[japanese]}"'
         if task.get("text_pair"):
             text = f'{{"text": {text}, "text_pair": "{OTHER[japanese]}"}}'
-        asked = f"pipe({text}, top_k=None{_limit(folder)})"
+        ask = f"answers = pipe({text}, top_k=None{_limit(folder)})"
         if task.get("kind") == "regression":
-            return [f'print({asked}[0]["score"])']
-        return [f"for answer in {asked}:", '    print(answer["label"], answer["score"])']
+            return [ask, 'print(answers[0]["score"])']
+        return [ask, "for answer in answers:", '    print(answer["label"], answer["score"])']
     if kind == "token-classification":
         if tokenizer.is_fast:  # words as they stood in the training file
             words = ", ".join(f'"{word}"' for word in WORDS[japanese])
-            given = f"[{words}], is_split_into_words=True, ignore_labels=[])[0]"
+            asked = [
+                f"words = [{words}]",
+                "tokens = pipe(words, is_split_into_words=True, ignore_labels=[])[0]",
+            ]
         else:  # of a tokenizer that cuts words itself
-            given = f'"{"".join(WORDS[japanese])}", ignore_labels=[])'
-        return [f"for token in pipe({given}:", '    print(token["word"], token["entity"], token["score"])']
+            asked = [f'tokens = pipe("{"".join(WORDS[japanese])}", ignore_labels=[])']
+        return [*asked, "for token in tokens:", '    print(token["word"], token["entity"], token["score"])']
     return ['print(pipe("吾輩は", max_new_tokens=50, do_sample=True)[0]["generated_text"])']
 
 

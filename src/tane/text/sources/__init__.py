@@ -48,7 +48,8 @@ class Reading:
     raw: its bytes; columns: the names of those with text, none: the only one or `text`, cells.ALL: every one;
     sheet: of a workbook, none: its first; quoting: of tables as text; format: what the person said the file
     is ("" where its name tells), so that one source can tell csv from tsv; fragment: the length over which a
-    source cuts by itself; ledger: this file's counts; found: what was found, such as {"encoding": "cp932", "columns": ["text"]}.
+    source cuts by itself; ledger: this file's counts; found: what was found, such as {"encoding": "cp932",
+    "columns": ["text"]}.
     """
 
     raw: Raw
