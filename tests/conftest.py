@@ -10,6 +10,8 @@ os.environ.setdefault(
 )  # before torch is imported: threads must not spin on busy cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from tests.labelled import decoder, encoder, make, pair_files  # noqa: F401 - fixtures
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -13,7 +13,6 @@ import pytest
 from tane.recipe import Recipe, prepare
 from tane.training import checkpoint
 from tane.yamlio import dump_yaml
-from tests.tasks.conftest import encoder, pair_files  # noqa: F401 - fixtures
 from tests.training.conftest import settings, weights_hash
 
 STEPS = 60
@@ -124,7 +123,7 @@ def test_a_second_run_on_the_same_folder_is_refused(recipe: Path, tmp_path: Path
 
 
 @pytest.fixture
-def task_recipe(tmp_path: Path, encoder: Path, pair_files: tuple[Path, Path]) -> Path:  # noqa: F811
+def task_recipe(tmp_path: Path, encoder: Path, pair_files: tuple[Path, Path]) -> Path:
     """A task of 40 small steps with adapters, saved every 4."""
     values = {
         "model": {"pretrained": str(encoder)},

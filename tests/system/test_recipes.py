@@ -13,7 +13,6 @@ from tane.recipe import Recipe, options, train
 from tane.sample import __main__ as sample
 from tane.text.corpus import Corpus, build_corpus
 from tane.yamlio import read_yaml
-from tests.tasks.conftest import encoder  # noqa: F401 - a fixture
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
@@ -45,12 +44,13 @@ def small(path: Path) -> tuple[str, ...]:
 
 
 def keys(values: dict[str, Any], before: str = "") -> Iterator[str]:
-    """Dotted names of all settings in a recipe file; a labelled file may stand as its path alone."""
+    """Dotted names of all settings in a recipe file; a labelled file may stand as its path."""
     for name, value in values.items():
         if isinstance(value, dict) and f"{before}{name}" != "model.config":
             yield from keys(value, f"{before}{name}.")
         else:
-            yield f"{before}{name}" + (".path" if before == "task.data." and name in ("train", "test") else "")
+            alone = before == "task.data." and name in ("train", "test")
+            yield f"{before}{name}" + (".path" if alone else "")
 
 
 def test_there_are_recipes() -> None:
@@ -98,7 +98,11 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_fine_tunes_on_the_real_files(
-    name: str, real_data: Path, tmp_path: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    real_data: Path,
+    tmp_path: Path,
+    encoder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The recipe with its files at hand, planned and trained for two steps on a tiny model."""
     files = [

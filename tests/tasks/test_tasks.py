@@ -16,8 +16,7 @@ from tane.tasks.settings import TaskSettings
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training.labelled import read_data, read_examples
 from tane.types import IGNORE
-
-from .conftest import write_csv
+from tests.labelled import write_csv
 
 TASKS = registry.names("tasks")
 ROWS: dict[str, list[dict[str, Any]]] = {

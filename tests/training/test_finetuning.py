@@ -23,7 +23,6 @@ from tane.training.labelled import read_data
 from tane.training.loop import Loop
 from tane.training.runtime import Runtime
 from tane.use.finetune import finetune
-from tests.tasks.conftest import *  # noqa: F403 - fixtures
 from tests.training.conftest import weights_hash
 
 Make = Callable[..., Recipe]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.tasks.conftest import write_tokenizer
+from tests.labelled import write_tokenizer
 from tests.use.masked_models import SPREAD
 
 POSITIONS = 64

@@ -23,7 +23,7 @@ from tane.text.rows import RowsSettings, read_table
 from tane.training import finetuning
 from tane.use import answers, classifier
 from tane.use.predict import predict
-from tests.tasks.conftest import write_csv
+from tests.labelled import write_csv
 from tests.use.masked_models import save_bert, save_gpt2
 from tests.use.task_models import POSITIONS, edit, note, save
 
@@ -494,7 +494,7 @@ def test_a_model_with_one_type_of_token(place: Path) -> None:
 def test_a_decoder_without_padding(place: Path) -> None:
     from transformers import GPT2Config, GPT2ForSequenceClassification
 
-    from tests.tasks.conftest import write_tokenizer
+    from tests.labelled import write_tokenizer
 
     folder = place / "decoder"
     write_tokenizer(folder)

@@ -13,8 +13,8 @@ from tane.errors import InputError, IntegrityError
 from tane.recipe import Recipe, train
 from tane.use.evaluate import evaluate
 from tane.use.export import export
-from tane.use.plan import plan
 from tane.use.generate import generate
+from tane.use.plan import plan
 from tests.training.conftest import settings
 
 
