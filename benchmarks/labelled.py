@@ -233,6 +233,8 @@ def main() -> None:
         result = PARTS[args.part](args, data, Path(place))
         shown = {place: "WORK", str(data): "DATA", str(RECIPES): "recipes", sys.executable: "python"}
         shown |= {folder: name for folder, name in ((args.model, "FOLDER"), (args.bert, "RUN")) if folder}
+        for row in result["rows"]:
+            row.pop("wrong", None)  # texts of the data stay where they are
         text = json.dumps(result, ensure_ascii=False)
         for path, name in shown.items():
             text = text.replace(path, name)

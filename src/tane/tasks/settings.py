@@ -119,7 +119,9 @@ class TaskSettings(Settings, ABC):
     metric: str = option(
         "auto", "what chooses among checkpoints; auto: the first of the task's", resume="free"
     )
-    dropout: float | None = option(0.1, "of the model; none: as its config says", ge=0, lt=1)
+    dropout: float | None = option(
+        None, "of all parts of the model; none: as its config says, which for tane's own models is 0", ge=0, lt=1
+    )  # fmt: skip
     lora: Lora | None = option(None, "train low-rank adapters instead of the whole model: {rank: 8}")
     grid: Grid | None = option(
         None, "try these settings, go on with the best: {lr: [2e-5, 5e-5], epochs: [2, 3]}", resume="free"

@@ -31,7 +31,7 @@ from tane.use.finetune import finetune
 from tane.use.generate import generate
 from tane.use.predict import predict
 
-GPT_STEPS, BERT_STEPS, PAIR_EPOCHS = 300, 1200, 8
+GPT_STEPS, BERT_STEPS, PAIR_EPOCHS = 300, 1200, 6
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
 MASK = "[MASK]"
@@ -96,14 +96,14 @@ def recipe_for_bert(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
 
 
 def recipe_for_pairs(out: Path, model: str, epochs: float) -> Recipe:
-    """The demo's settings of the pair task: the whole BERT, AdamW, 32 pairs a step."""
+    """The demo's settings of the pair task: the whole BERT, Muon, 32 pairs a step."""
     files = {side: str(out / "pair-files" / f"{side}.csv") for side in ("train", "valid", "test")}
     return Recipe.from_mapping(
         {
             "run_dir": str(out / "pairs"),
             "model": {"pretrained": model},
             "task": {"kind": "pair-classification", "data": files, "batch_examples": 32},
-            "optim": {"lr": 1e-3},
+            "optim": {"name": "muon", "lr": 1e-3},
             "train": {"duration": f"{epochs:g} epochs", "eval_every": 0.2},
         },
         where="the demo",
