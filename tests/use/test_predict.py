@@ -360,6 +360,30 @@ def test_parquet_with_types_and_numbers_that_json_lacks(single: Path, tmp_path: 
     assert [row["x"] for row in rows] == [None, 1.5] and rows[1]["day"] == "1970-01-02"
 
 
+def test_plain_text_is_labelled_line_by_line(
+    single: Path, tags: Path, pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("猫 が 走る\n犬\n\n 山\n", encoding="utf-8")
+    predict(single, file=tmp_path / "a.txt", out=tmp_path / "b.csv")
+    rows = read_csv(tmp_path / "b.csv")
+    assert [row["text"].strip() for row in rows] == ["猫 が 走る", "犬", "山"]
+    assert [row["predicted"] for row in rows] == [
+        one["label"] for one in found(single, ["猫 が 走る", "犬", "山"])
+    ]
+    assert "1 blank lines" in capsys.readouterr().err
+    assert len(found(tags, file=tmp_path / "a.txt")) == 3
+    assert "has no column 'sentence1'" in refused(pair, file=tmp_path / "a.txt").message
+
+
+def test_labels_of_a_saved_data_set_are_written_by_name(single: Path, tmp_path: Path) -> None:
+    import datasets
+
+    data = datasets.Dataset.from_dict({"text": ["猫", "犬", "山"], "label": [1, 0, None]})
+    data.cast_column("label", datasets.ClassLabel(names=["x", "y"])).save_to_disk(str(tmp_path / "data"))
+    predict(single, file=tmp_path / "data", out=tmp_path / "a.jsonl")
+    assert [row["label"] for row in read_jsonl(tmp_path / "a.jsonl")] == ["y", "x", None]
+
+
 def test_columns_that_are_there_already_stay(single: Path, tmp_path: Path) -> None:
     source = write_csv(
         tmp_path / "a.csv", ("text", "predicted", "p(良い)"), [("猫", "?", "0.1"), ("犬", "!", "0.2")]

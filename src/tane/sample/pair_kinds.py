@@ -2,9 +2,9 @@
 
 A kind has columns (who, what) that a fact takes one row of each from; scenes, each a group of wordings
 that tell the same of {z}; and states, of which {z} is one. All phrases of a state say the same: 図書館 and
-本を借りるところ, わたしは、りくに本をあげた and りくは、わたしから本をもらった. Phrases at the same place of two
-states differ in what they say and in little else. Wordings and phrases are templates of `grammar.py`. The
-definitions (動物, 場所, 道具, 仕事, 季節) are facts that the corpus states.
+本を借りるところ, わたしは、りくに本をあげた and りくは、わたしから本をもらった. Phrases at the same place of
+two states differ in what they say and in little else. Wordings and phrases are templates of `grammar.py`;
+the definitions (動物, 場所, 道具, 仕事, 季節) are facts that the corpus states.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tane.sample import fact_tables as tables
-from tane.sample.world import FAMILY
 
 Row = tuple[str, ...]
 
@@ -33,75 +32,66 @@ class Kind(NamedTuple):
     states: tuple[Row, ...]
 
 
-def _column(slot: str, values: Iterable[str]) -> Column:
-    """A column of one slot."""
-    return Column(slot, tuple((value,) for value in values))
+def _column(slot: str, values: str) -> Column:
+    """A column of one slot; the values are parted by blanks."""
+    return Column(slot, tuple((value,) for value in values.split()))
 
 
 # Names that ipadic cuts off whole, whatever particle follows, so that a model can tell them apart.
-_NAMES = ("さくら", "めい", "みさき", "なつみ", "りく", "たくみ", "しんじ", "ひろし")
-_WHO = _column("a", (*_NAMES, *FAMILY[:4]))
+_WHO = _column("a", "さくら めい みさき なつみ りく たくみ しんじ ひろし お母さん お父さん")
 _ALONE = (("{z}",),)
 """The scene of kinds whose phrases are whole sentences."""
 
 
-def _did(*deeds: str) -> tuple[Row, ...]:
-    """Scenes in which someone does something with {z}: rows of a particle, a past form and a predicate."""
+def _did(*deeds: tuple[str, str]) -> tuple[Row, ...]:
+    """Scenes in which someone does something with {z}, from particles and verbs."""
     return tuple(
-        (f"{{a}}は、{{z}}{particle}[{verb}:た]", f"{{z}}{particle}{past}のは、{{a}}[だ]")
-        for particle, past, verb in (deed.split() for deed in deeds)
+        (f"{{a}}は、{{z}}{particle}[{verb}:た]", f"{{z}}{particle}[{verb}:過]のは、{{a}}[だ]")
+        for particle, verb in deeds
     )
 
 
-def _defined(keys: str, rows: Iterable[tuple[str, str]]) -> tuple[Row, ...]:
-    """States of a name and its definition: those of `rows` that `keys` names, in its order."""
-    known = dict(rows)
+def _defined(keys: str, definitions: Iterable[tuple[str, str]]) -> tuple[Row, ...]:
+    """States of a name and its definition, for the names in `keys`."""
+    known = dict(definitions)
     return tuple((key, known[key]) for key in keys.split())
 
 
 ANIMALS = Kind(
     (_WHO,),
-    _did("を 見た 見る", "を さがした さがす", "の絵を かいた かく"),
-    _defined(
-        "犬 猫 牛 羊 かえる からす うさぎ きりん さる くま",
-        [
-            *((animal, f"{cry}と鳴く生き物") for animal, cry in tables.SOUNDS),
-            *(
-                (animal, f"{food}が好きな生き物")
-                for animal, food in tables.FOODS
-                if animal in ("さる", "くま")
-            ),
-            *((animal, f"{part}が{quality}生き物") for animal, part, quality in tables.LOOKS[:3]),
-        ],
+    _did(("を", "見る"), ("を", "さがす"), ("の絵を", "かく")),
+    (
+        *_defined("犬 猫 牛 羊 かえる", ((animal, f"{cry}と鳴く生き物") for animal, cry in tables.SOUNDS)),
+        *_defined("さる くま", ((animal, f"{food}が好きな生き物") for animal, food in tables.FOODS)),
+        *_defined("うさぎ", ((animal, f"{part}が{look}生き物") for animal, part, look in tables.LOOKS)),
     ),
 )
 PLACES = Kind(
     (_WHO,),
-    _did("へ 行った 行く", "に 着いた 着く", "の前で 待った 待つ"),
+    _did(("へ", "行く"), ("に", "着く"), ("の前で", "待つ")),
     _defined(
-        "図書館 病院 駅 プール 動物園 港 空港 畑 田んぼ",
+        "図書館 病院 駅 プール 動物園 港 空港 田んぼ",
         ((place, f"{thing}{joint}{verb}ところ") for place, thing, joint, verb in tables.PLACES),
     ),
 )
 TOOLS = Kind(
     (_WHO,),
-    _did("を 使った 使う", "を さがした さがす", "を 借りた 借りる"),
+    _did(("を", "使う"), ("を", "さがす"), ("を", "借りる")),
     _defined(
-        "はさみ ほうき えんぴつ ものさし 時計 かぎ カメラ 歯ブラシ かなづち じょうろ",
+        "はさみ ほうき えんぴつ ものさし 時計 かぎ カメラ じょうろ",
         ((tool, f"{thing}を{verb}道具") for tool, thing, verb in tables.TOOLS),
     ),
 )
 JOBS = Kind(
     (_WHO,),
-    _did("に 会った 会う", "と 話した 話す", "を よんだ よぶ"),
+    _did(("に", "会う"), ("と", "話す"), ("を", "よぶ")),
     _defined(
         "医者 先生 大工さん 運転手 りょうし 歌手 画家 作家",
         ((job, f"{thing}を{verb}人") for job, thing, verb in tables.JOBS),
     ),
 )
-
 SEASONS = Kind(
-    (_WHO, _column("p", ("海", "山", "森", "動物園", "おばあさんの家", "南の島", "北の町"))),
+    (_WHO, _column("p", "海 山 森 動物園 おばあさんの家 南の島 北の町")),
     (("{a}は、{z}に{p}へ[行く:た]", "{z}に{p}へ行ったのは、{a}[だ]"),),
     (
         ("春", "桜の花が咲くころ", "つばめが来るころ"),
@@ -113,23 +103,7 @@ SEASONS = Kind(
 GIVING = Kind(
     (
         _WHO,
-        _column(
-            "x",
-            [
-                "本",
-                "ボール",
-                "絵の具",
-                "時計",
-                "ぼうし",
-                "図かん",
-                "手ぶくろ",
-                "花",
-                "りんご",
-                "みかん",
-                "絵本",
-                "クッキー",
-            ],
-        ),
+        _column("x", "本 ボール 絵の具 時計 ぼうし 図かん 手ぶくろ 花 りんご みかん 絵本 クッキー"),
     ),
     _ALONE,
     (
@@ -148,22 +122,7 @@ GIVING = Kind(
 LENDING = Kind(
     (
         _WHO,
-        _column(
-            "x",
-            [
-                "本",
-                "かさ",
-                "ボール",
-                "なわとび",
-                "ノート",
-                "虫めがね",
-                "はさみ",
-                "自転車",
-                "タオル",
-                "カメラ",
-                "えんぴつ",
-            ],
-        ),
+        _column("x", "本 かさ ボール なわとび ノート 虫めがね はさみ 自転車 タオル カメラ えんぴつ"),
     ),
     _ALONE,
     (
@@ -191,7 +150,7 @@ COMPARING = Kind(
                 ("手", "大きい", "小さい"),
                 ("声", "大きい", "小さい"),
                 ("荷物", "重い", "軽い"),
-                ("くつ", "新しい", "古い"),
+                ("自転車", "新しい", "古い"),
                 ("部屋", "広い", "せまい"),
             ),
         ),
@@ -237,7 +196,7 @@ ORDER = Kind(
     ),
 )
 SHUT = Kind(
-    (_WHO, _column("x", ["部屋のまど", "部屋のドア", "家のまど", "家の門", "かばん", "箱"])),
+    (_WHO, _column("x", "部屋のまど 部屋のドア 家のまど 家の門 かばん 箱")),
     (("{a}の{x}は、{z}",),),
     (
         ("[開く:ている]", "開けて[ある]", "しまって[いる:ない]"),
@@ -245,7 +204,7 @@ SHUT = Kind(
     ),
 )
 ASLEEP = Kind(
-    (_WHO, _column("x", ["犬", "猫", "うさぎ", "妹", "弟", "友だち"])),
+    (_WHO, _column("x", "犬 猫 うさぎ 妹 弟 友だち")),
     (("{a}の{x}は、{z}",),),
     (
         ("起きて[いる]", "目をさまして[いる]", "ねむって[いる:ない]"),

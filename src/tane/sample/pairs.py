@@ -24,7 +24,7 @@ from tane.sample.grammar import PLAIN, render
 from tane.sample.pair_kinds import KINDS, Kind, Row
 
 SAME, DIFFERENT = "同じ", "違う"
-SPLITS = {"train": 400, "valid": 44, "test": 44}
+SPLITS = {"train": 552, "valid": 44, "test": 44}
 """The splits, and how many pairs of each kind they hold; half of them say the same."""
 
 

@@ -50,7 +50,7 @@ def target(path: Path, source: str | None, how: RowsSettings, *, overwrite: bool
     if path.is_dir():
         raise InputError(f"--out {path} is a folder", f"--out {path / 'labels.csv'}")
     if path.exists():
-        if source is not None and any(_is_same(path, item) for item in _read_files(source, how)):
+        if source is not None and any(_is_same(path, item) for item in read_files(source, how)):
             raise InputError(f"--out {path} is the file that is read", "choose another name")
         if not overwrite:
             raise InputError(f"--out {path} exists already", "choose another name, or add --overwrite")
@@ -60,7 +60,7 @@ def target(path: Path, source: str | None, how: RowsSettings, *, overwrite: bool
     return path
 
 
-def _read_files(source: str, how: RowsSettings) -> list[Input]:
+def read_files(source: str, how: RowsSettings) -> list[Input]:
     """The files behind a name, [] for a data set that lies elsewhere or is not there."""
     if is_hub_name(source) or (Path(source).is_dir() and is_dataset(Path(source))) or "://" in source:
         return []
@@ -114,14 +114,21 @@ def rows_of_table(
 
 
 def _typed(read: Table) -> Iterator[Row]:
+    """The rows of a table, labels by their names."""
+    features = read.data.features.items()
+    named = {name: kind.names for name, kind in features if getattr(kind, "names", None)}
     for part in read.data.with_format("arrow").iter(1000):
-        yield from part.to_pylist()
+        for row in part.to_pylist():
+            for name, names in named.items():
+                if row[name] is not None and 0 <= row[name] < len(names):
+                    row[name] = names[row[name]]
+            yield row
 
 
 def _as_written(read: Table, source: str, how: RowsSettings, form: str) -> dict[str, list[Any]]:
     """The columns that the table holds in another way than their file, as they stand there: 1.10 is 1.1 in
     it, and objects of JSON have the keys of all others."""
-    items = _read_files(source, how)
+    items = read_files(source, how)
     kinds = {item.source for item in items}
     features = read.data.features.items()
     names = [name for name, kind in features if kinds == {"jsonl"} or getattr(kind, "dtype", "") == "float64"]

@@ -16,9 +16,12 @@ from tane import progress
 from tane.errors import InputError
 from tane.tasks.examples import Example
 from tane.text import words
-from tane.text.cells import SURROGATE
+from tane.text.cells import SURROGATE, TEXT
+from tane.text.inputs import Input
 from tane.text.japanese import JAPANESE, kind
+from tane.text.raw import Raw
 from tane.text.rows import RowsSettings, Table, kind_of, read_table, require_column
+from tane.text.sources import Reading, source_for
 from tane.types import Result
 from tane.use import answers
 from tane.use.classifier import Classifier, open_classifier
@@ -222,11 +225,29 @@ def as_flags(remedy: str) -> str:
 
 
 def _read(source: str, how: RowsSettings) -> Table:
+    """The rows of a file; of plain text its lines, in a column `text`."""
     try:
-        return read_table(source, how)
+        items = answers.read_files(source, how)
+        plain = bool(items) and all(item.source == "plain" for item in items)
+        return _lines(items[0]) if plain and len(items) == 1 else read_table(source, how)
     except InputError as error:
         error.remedy = as_flags(error.remedy)
         raise
+
+
+def _lines(item: Input) -> Table:
+    import datasets
+
+    reading = Reading(Raw(item.path, name=item.name), "line", encoding=item.encoding)
+    records = list(source_for(item.path, item.format or item.source)[1].records(reading))
+    positions = [record.position for record in records]
+    if not records:
+        raise InputError(f"{item.name} holds no rows", "look at the file: is it the right one?")
+    found: dict[str, Any] = {"encoding": reading.found.get("encoding", "utf-8")}
+    if positions[-1] > len(positions):
+        found["notes"] = {"blank_lines": positions[-1] - len(positions)}
+    texts = {TEXT: [record.text for record in records]}
+    return Table(item.name, datasets.Dataset.from_dict(texts), positions, "line", found)
 
 
 def _of_table(
@@ -235,6 +256,8 @@ def _of_table(
     """An example of each row, None for a row without words."""
     if not len(table.data):
         raise InputError(f"{table.name} has columns and no rows", "look at the file: is it the right one?")
+    if columns is None and table.data.column_names == [TEXT] and len(classifier.texts) == 1:
+        columns = [TEXT]  # nothing else can be meant
     if columns is not None:
         classifier = classifier.with_columns(columns)
     _check_columns(classifier, table)
