@@ -60,7 +60,7 @@ def test_on_the_bundled_text(place: Path, capsys: Captured) -> None:
 
     pairs = metrics["pairs"]
     assert pairs["model"] == str(out / "pairs" / "model") and pairs["split"] == "test"
-    assert pairs["steps"] == 5 and abs(pairs["baseline"]["accuracy"] - 0.5) < 0.01
+    assert 0 < pairs["steps"] < 12 and abs(pairs["baseline"]["accuracy"] - 0.5) < 0.01
     assert f"{pairs['metrics']['accuracy']:.1%} are told right" in told.out
     assert f"tane predict {out / 'pairs'} --text " in told.out
 

@@ -65,7 +65,7 @@ def test_runs_to_its_end(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", str(Path(importlib.import_module("tane").__file__ or "").parents[1]))
     notebook = read(path)
     place = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     plots = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tane.sample.generate import DEFAULT, stories, write_corpus
 from tane.sample.pairs import write_pairs
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         written = write_corpus(args.out, args.seed, DEFAULT if args.count is None else args.count)
         print(f"wrote {written} stories to {args.out}")
     if args.pairs:
-        paths = write_pairs(Path(args.pairs))
+        paths = write_pairs(args.pairs)
         print(f"wrote {', '.join(map(str, paths.values()))}")
     if args.out or args.pairs:
         return 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 from pathlib import Path
@@ -29,13 +30,13 @@ SPLITS = {"train": 552, "valid": 44, "test": 44}
 
 
 class Pair(NamedTuple):
-    """One example. `fact` is who and what it is about; no two splits have one in common."""
+    """One example. `fact` is what it is about, as one of the ways to tell it; no two splits share a fact."""
 
     sentence1: str
     sentence2: str
     label: str
     kind: str
-    fact: Row
+    fact: str
 
 
 _Choice = tuple[str, str]
@@ -43,7 +44,7 @@ _Choice = tuple[str, str]
 
 
 class _Case(NamedTuple):
-    """What is told: a scene of a kind, and the values of its slots."""
+    """What is told: a scene of a kind, and the rows of its columns."""
 
     kind: Kind
     scene: Row
@@ -58,10 +59,6 @@ class _Case(NamedTuple):
             for slot, value in zip(column.slots.split(), row, strict=True)
         }
         return render(wording.replace("{z}", phrase), slots, rng, PLAIN) + "。"
-
-    def fact(self) -> Row:
-        """The scene and the values, fit to compare."""
-        return (self.scene[0], *(value for row in self.rows for value in row))
 
 
 def _cases(kinds: Sequence[Kind]) -> list[_Case]:
@@ -94,7 +91,8 @@ def _draw(name: str, cases: Sequence[_Case], count: int, rng: Random) -> Iterato
         rng.shuffle(ways)
         seen: set[frozenset[str]] = set()
         for case, one, two in ways:
-            pair = Pair(case.say(one, rng), case.say(two, rng), label, name, case.fact())
+            fact = case.say((case.scene[0], case.kind.states[0][0]), rng)
+            pair = Pair(case.say(one, rng), case.say(two, rng), label, name, fact)
             if frozenset(pair[:2]) not in seen:
                 seen.add(frozenset(pair[:2]))
                 yield pair
@@ -107,8 +105,8 @@ def _draw(name: str, cases: Sequence[_Case], count: int, rng: Random) -> Iterato
 def pairs(seed: int = 0) -> dict[str, list[Pair]]:
     """The pairs of each split, mixed; equal seeds give equal pairs.
 
-    A fact (who and what) belongs to one split, where it may come in several pairs; the words and what they
-    mean (はさみ is 紙を切る道具) are the same in all.
+    A fact (who does what with something, whatever that be) belongs to one split, where it may come in
+    several pairs; the words and what they mean (はさみ is 紙を切る道具) are the same in all splits.
     """
     rng = Random(seed)
     splits: dict[str, list[Pair]] = {split: [] for split in SPLITS}
@@ -125,12 +123,13 @@ def pairs(seed: int = 0) -> dict[str, list[Pair]]:
     return splits
 
 
-def write_pairs(folder: Path) -> dict[str, Path]:
+def write_pairs(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """Writes train.csv, valid.csv and test.csv (UTF-8, LF; sentence1, sentence2, label); returns their paths.
 
     The folder is made where it is missing; files of those names are replaced. Raises ResourceError where
     that cannot be written.
     """
+    folder = Path(folder)
     make_folder(folder)
     paths = {}
     for split, examples in pairs().items():

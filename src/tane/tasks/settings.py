@@ -120,7 +120,7 @@ class TaskSettings(Settings, ABC):
         "auto", "what chooses among checkpoints; auto: the first of the task's", resume="free"
     )
     dropout: float | None = option(
-        None, "of all parts of the model; none: as its config says, which for tane's own models is 0", ge=0, lt=1
+        None, "of all parts of the model; none: as its config says, for tane's own models 0", ge=0, lt=1
     )  # fmt: skip
     lora: Lora | None = option(None, "train low-rank adapters instead of the whole model: {rank: 8}")
     grid: Grid | None = option(

@@ -55,16 +55,9 @@ def predict(
     text has the label None.
     """
     return ask(
-        model,
-        texts,
-        pairs,
-        file=file,
-        out=out,
-        overwrite=overwrite,
-        columns=columns,
-        rows=rows,
+        model, texts, pairs, file=file, out=out, overwrite=overwrite, columns=columns, rows=rows,
         device=device,
-    )[0]
+    )[0]  # fmt: skip
 
 
 def ask(
@@ -84,8 +77,10 @@ def ask(
     seconds = [pairs] if isinstance(pairs, str) else list(pairs) if pairs is not None else None
     _check_flags(texts, seconds, file, columns, rows)
     how = rows or RowsSettings()
-    source = None if file is None else os.fspath(file)
-    target = None if out is None else answers.target(Path(out), source, how, overwrite=overwrite)
+    source = None if file is None else os.path.expanduser(file)
+    target = None
+    if out is not None:
+        target = answers.target(Path(out).expanduser(), source, how, overwrite=overwrite)
     two = seconds is not None or (columns is not None and len(columns) == 2)
     classifier = open_classifier(model, pairs=two, device=device)
     table = None if source is None else _read(source, how)
