@@ -59,6 +59,20 @@ def test_command_writes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert path.read_text("utf-8") == "\n\n".join(stories(0, 3)) + "\n"
 
 
+def test_command_writes_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pairs", str(tmp_path / "pairs")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("wrote ") and out.count("\n") == 1, "no story beside it"
+    for name in ("train.csv", "valid.csv", "test.csv"):
+        assert (tmp_path / "pairs" / name).exists() and name in out
+
+
+def test_command_writes_stories_and_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--count", "3", "--out", str(tmp_path / "out.txt"), "--pairs", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"out.txt", "train.csv", "valid.csv", "test.csv"}
+
+
 def test_command_refuses_a_negative_count() -> None:
     with pytest.raises(SystemExit):
         main(["--count", "-1"])

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from tane.sample.pairs import DIFFERENT, SAME, SPLITS, Pair, pairs, write_pairs
 from tests.sample.conftest import Corpus
 
 SRC = Path(__file__).resolve().parents[2] / "src"
-sklearn = pytest.importorskip("sklearn")
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def labels(examples: list[Pair]) -> list[bool]:
 
 def dice(pair: Pair) -> float:
     """How much of their character bigrams two sentences share."""
-    one, two = (Counter(zip(text, text[1:], strict=False)) for text in (pair.sentence1, pair.sentence2))
+    one, two = (Counter(pairwise(text)) for text in (pair.sentence1, pair.sentence2))
     return 2 * (one & two).total() / (one.total() + two.total())
 
 

@@ -49,7 +49,7 @@ def keys(values: dict[str, Any], before: str = "") -> Iterator[str]:
         if isinstance(value, dict) and f"{before}{name}" != "model.config":
             yield from keys(value, f"{before}{name}.")
         else:
-            alone = before == "task.data." and name in ("train", "test")
+            alone = before == "task.data." and name in ("train", "valid", "test")
             yield f"{before}{name}" + (".path" if alone else "")
 
 
@@ -124,7 +124,7 @@ def test_fine_tunes_on_the_real_files(
     ]
     assert cli.main(["plan", *arguments, "--json"]) == 0
     values = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert values["steps"] == 2 and values["padding_share"] < 0.15 and not (tmp_path / "run").exists()
+    assert values["steps"] == 2 and values["padding_share"] < 0.25 and not (tmp_path / "run").exists()
     assert cli.main(["finetune", *arguments, "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
     counts = {"mrpc": (4076, 1725), "jsts": (12_451, 1457), "jcommonsenseqa": (8939, 1119)}[name]

@@ -100,6 +100,7 @@ def test_a_run_whose_rates_depend_on_the_length_cannot_grow(make_recipe: Make, n
 
 
 CHANGES = {
+    "optim.layer_decay": "0.9",
     "seed": "1", "model.config": "{model_type: gpt2, n_layer: 1, n_embd: 32, n_head: 2}",
     "model.preset": "gpt2-tiny", "model.pretrained": "x", "model.keep_tokenizer": "false",
     "objective.name": None,

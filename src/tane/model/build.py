@@ -313,7 +313,19 @@ def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCaus
         other = [f"{name} {list(found)}, not {list(due)}" for name, found, due in notes["mismatched_keys"]]
         names = ", ".join([*missing, *sorted(other)][:3])
         raise InputError(f"{folder}: weights are missing or have another shape: {names}")
+    keep_fixed(model)
     return model
+
+
+def keep_fixed(model: Any) -> None:
+    """Freeze what a new model of this class does not train, such as RoFormer's table of sines: opened from a
+    folder it would count as trained, and never get a gradient."""
+    with torch.device("meta"), hushed():
+        new = type(model)(model.config)
+    fixed = {name for name, parameter in new.named_parameters() if not parameter.requires_grad}
+    for name, parameter in model.named_parameters():
+        if name in fixed:
+            parameter.requires_grad_(False)
 
 
 def check_folder(folder: Path) -> None:

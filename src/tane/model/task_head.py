@@ -16,7 +16,15 @@ import torch
 
 from tane import progress
 from tane.errors import InputError
-from tane.model.build import DROPOUTS, ModelSettings, build_config, check_folder, find_model, hushed
+from tane.model.build import (
+    DROPOUTS,
+    ModelSettings,
+    build_config,
+    check_folder,
+    find_model,
+    hushed,
+    keep_fixed,
+)
 from tane.tokens.order import key
 from tane.types import Vocabulary
 
@@ -45,6 +53,7 @@ def build_task_model(
         model = auto.from_config(config)
     else:
         model = _open(find_model(settings.pretrained), auto_model, head, dropout, vocabulary)
+    keep_fixed(model)
     return model.float()
 
 
