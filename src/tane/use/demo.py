@@ -42,9 +42,9 @@ SHORTEST, LONGEST = 8, 60  # characters of such a sentence
 TELLING = re.compile(r"(?=.*[^ぁ-ゖ])[^\W_]+")  # a word that is not of hiragana alone, as particles are
 # a sentence, one that says the same, and one that does not
 BOTH = (
-    "ゆきさんは、けんくんに本をあげた。",
-    "けんくんは、ゆきさんに本をもらった。",
-    "ゆきさんは、けんくんに本をもらった。",
+    "わたしは、りくに本をあげた。",
+    "りくは、わたしから本をもらった。",
+    "わたしは、りくから本をもらった。",
 )
 Blank = tuple[str, tuple[str, ...]]  # a text with MASK, and the words that are right
 
