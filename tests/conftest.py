@@ -1,6 +1,7 @@
 """What many tests share: real text where it is at hand, and a small text of our own."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ os.environ.setdefault(
     "OMP_WAIT_POLICY", "passive"
 )  # before torch is imported: threads must not spin on busy cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts commands behind & so
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or no child would ever see Ctrl-C
 
 from tests.labelled import decoder, encoder, make, pair_files  # noqa: F401 - fixtures
 

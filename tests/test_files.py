@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +22,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tane import files
+from tane import files, resources
 from tane.errors import InputError, IntegrityError, LockedError, ResourceError, TaneError
-from tane.files import FAILPOINTS, LACKS, MANIFEST, Manifest
+from tane.files import FAILPOINTS, MANIFEST, Manifest
+from tane.resources import LACKS
 
 KIND = "thing"
 
@@ -147,7 +152,7 @@ def test_an_error_at_any_point_is_told_and_leaves_the_old_or_the_new(
         with pytest.raises(ResourceError) as caught:
             files.publish(target, KIND, filler("new"))
         assert LACKS[getattr(errno, error)] in str(caught.value) and "t: " in str(caught.value)
-        assert ("MB free" in str(caught.value)) == (error in ("ENOSPC", "EDQUOT"))
+        assert ("MB are free" in str(caught.value)) == (error in ("ENOSPC", "EDQUOT"))
     else:
         files.publish(target, KIND, filler("new"))
     late = point in ("publish.after_rename", "publish.before_delete")
@@ -245,10 +250,10 @@ def test_folders_that_cannot_be_made() -> None:
 
 def test_writing_translates_what_outputs_lack_and_nothing_else(tmp_path: Path) -> None:
     for number, words in LACKS.items():
-        with pytest.raises(ResourceError) as caught, files.writing(tmp_path / "x"):
+        with pytest.raises(ResourceError) as caught, resources.writing(tmp_path / "x"):
             raise OSError(number, os.strerror(number))
         assert words in caught.value.message and caught.value.remedy and caught.value.code == 3
-    with pytest.raises(FileNotFoundError), files.writing(tmp_path):
+    with pytest.raises(FileNotFoundError), resources.writing(tmp_path):
         raise FileNotFoundError(errno.ENOENT, "an input of the user's")
 
 
@@ -518,6 +523,82 @@ def test_a_lock_is_let_go_after_an_error(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_was_taken_away_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner before us removes the folder between our opening of its lock file and our locking it."""
+    folder, flock = tmp_path / "a" / "b", fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        shutil.rmtree(tmp_path / "a")
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with files.locked(folder):
+        assert f"pid {os.getpid()} " in (folder / ".lock").read_text()
+        other = run(HOLDER, str(folder))
+        assert other.returncode == 5 and f"pid {os.getpid()} " in other.stdout
+
+
+def test_a_folder_that_was_taken_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, make = tmp_path / "a" / "b", files.make_folder
+
+    def lost(path: Path) -> None:
+        monkeypatch.setattr(files, "make_folder", make)
+        make(path)
+        shutil.rmtree(tmp_path / "a")
+
+    monkeypatch.setattr(files, "make_folder", lost)
+    with files.locked(folder):
+        assert run(HOLDER, str(folder)).returncode == 5
+
+
+def test_after_an_error_a_folder_with_nothing_in_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, kept in (
+        ("new", []),
+        ("new/and/deep", []),
+        ("there/new", ["there"]),
+        ("there", [".lock", "there"]),
+    ):
+        folder = tmp_path / name
+        above = files.existing_parent(folder)
+        with pytest.raises(TaneError, match="x"), files.locked(folder), files.unmade(folder, above):
+            raise TaneError("x")
+        assert sorted(path.name for path in tmp_path.rglob("*")) == [*kept, "there"]
+
+
+def test_after_an_error_what_holds_something_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(TaneError, match="x"), files.locked(folder), files.unmade(folder, tmp_path):
+        (folder / "work").touch()
+        raise TaneError("x")
+    assert sorted(os.listdir(folder)) == [".lock", "work"]
+    with files.locked(folder), files.unmade(folder, tmp_path):
+        (folder / "work").unlink()
+    assert os.listdir(folder) == [".lock"], "no error: it stays"
+
+
+def test_many_who_fail_at_once_never_hold_it_together(tmp_path: Path) -> None:
+    folder, inside, worst, held = tmp_path / "a" / "b", [0], [0], [0]
+
+    def work() -> None:
+        for _ in range(100):
+            with contextlib.suppress(TaneError), files.locked(folder), files.unmade(folder, tmp_path):
+                inside[0] += 1
+                held[0] += 1
+                worst[0] = max(worst[0], inside[0])
+                time.sleep(0)
+                inside[0] -= 1
+                raise TaneError("x")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert worst == [1] and held[0] >= 100 and not (tmp_path / "a").exists()
+
+
 def test_of_many_starts_exactly_one_goes_on(tmp_path: Path) -> None:
     pipe = subprocess.PIPE
     children = [
@@ -559,3 +640,52 @@ def test_failpoints_are_off_unless_named(monkeypatch: pytest.MonkeyPatch) -> Non
     files.failpoint("publish.before_manifest")
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         files.failpoint("publish.before_write")
+
+
+def test_a_place_is_claimed_by_one_and_nothing_else_stays(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    (tmp_path / ".tmp-out-1-a").mkdir()
+    (tmp_path / ".tmp-out-2-1-a").mkdir()  # of another place, called out-2
+    with files.claimed(target):
+        assert not (tmp_path / ".tmp-out-1-a").exists() and (tmp_path / ".tmp-out-2-1-a").exists()
+        with (
+            pytest.raises(LockedError, match=f"{target} is in use by pid {os.getpid()}"),
+            files.claimed(target),
+        ):
+            pass
+        with files.claimed(tmp_path / "other"):
+            files.publish(target, KIND, filler("new"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".tmp-out-2-1-a", "out"]
+
+
+def test_weights_that_are_no_more_what_was_written_are_refused(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "model").mkdir()
+        for name in ("model/model.safetensors", "model/config.json"):
+            (folder / name).write_bytes(b"12345678")
+
+    files.publish(tmp_path / "step-000000001", KIND, write)
+    (tmp_path / "model").symlink_to("step-000000001/model")
+    for model in (tmp_path / "model", tmp_path / "step-000000001" / "model"):
+        files.require_as_written(model)
+        (model / "config.json").write_bytes(b"changed by hand: seen by verify, and allowed")
+        files.require_as_written(model)
+        (model / "model.safetensors").write_bytes(b"12345679")
+        with pytest.raises(IntegrityError, match=r"model\.safetensors is damaged or was changed"):
+            files.require_as_written(model)
+        (model / "model.safetensors").write_bytes(b"12345678")
+    files.require_as_written(tmp_path)
+
+
+def test_an_error_of_the_system_is_known_in_all_its_voices(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    found = [resources.number_of(error) for error in (
+        OSError(errno.ENOSPC, "x"), RuntimeError("I/O error: No space left on device (os error 28)"),
+        ImportError("libx.so: cannot open shared object file: Error 24"), ValueError("(os error)"),
+        FileNotFoundError(f"No such file or directory: {tmp_path / 'there'}"),
+        FileNotFoundError(f"No such file or directory: {tmp_path / 'absent'}"), InputError("Too many open files"),
+    )]  # fmt: skip
+    assert found == [errno.ENOSPC, errno.ENOSPC, errno.EMFILE, 0, errno.EIO, errno.ENOENT, 0]
+    told = resources.foreseen(MemoryError())
+    assert told is not None and "out of memory" in told.message
+    assert resources.foreseen(ValueError("x")) is None

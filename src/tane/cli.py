@@ -6,14 +6,16 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import tane
-from tane.errors import InputError, Interrupted, ResourceError, TaneError
+from tane.errors import InputError, Interrupted, TaneError
 from tane.verbs import COMMON, VERBS, Values, Verb
 
 
@@ -59,13 +61,29 @@ def parse(arguments: list[str]) -> tuple[Verb, Values, list[str]]:
         overrides = []
     for item in (*verb.flags, *COMMON):
         parser.add_argument(*item.names, **item.settings)
+    parser.words = rest
     return verb, parser.parse_args(rest), overrides
 
 
 class _Parser(argparse.ArgumentParser):
+    """Words such as -3度 are texts, not flags; errors are InputErrors."""
+
+    words: Sequence[str] = ()  # what is parsed, for its errors
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """None for a word that is no flag: also for one whose only dash stands before no letter of ASCII."""
+        return None if re.match("-[^-A-Za-z]", arg_string) else super()._parse_optional(arg_string)
+
     def error(self, message: str) -> Any:
-        first = "required: RECIPE" in message  # a flag before it may have taken it for one of its values
-        hint = f"write it first: {self.prog} RECIPE --FLAGS" if first else f"see: {self.prog} --help"
+        hint = f"see: {self.prog} --help"
+        if "required: RECIPE" in message:  # a flag before it may have taken it for one of its values
+            hint = f"write it first: {self.prog} RECIPE --FLAGS"
+        elif lacking := re.match(r"argument (--[\w-]+).*: expected (at least )?one argument", message):
+            after = [b for a, b in pairwise(self.words) if a == lacking[1] and b.startswith("-")]
+            if after and after[0].partition("=")[0] not in self._option_string_actions:
+                hint = f"a value that begins with a dash follows an equals sign: '{lacking[1]}={after[0]}'"
+        elif "required: TEXT" in message and any(w[:1] == "-" and w[1:2] != "-" for w in self.words):
+            hint = f"a text that begins with a dash follows a bare -- at the end: {self.prog} MODEL -- '-...'"
         raise InputError(f"{self.prog}: {message}", hint)
 
 
@@ -123,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that the interpreter's last flush is silent
         return 0
     except Exception as found:
-        error = _foreseen(found) or _unforeseen(found)
+        from tane.resources import foreseen
+
+        error = foreseen(found) or _unforeseen(found)
     if debug:
         import traceback
 
@@ -169,21 +189,6 @@ def _run(arguments: list[str]) -> int:
     if values.json and result is not None:
         _print_json(result.json())
     return 0
-
-
-def _foreseen(error: Exception) -> TaneError | None:
-    """Errors of the system that a verb did not translate where they rose."""
-    from tane.files import LACKS
-
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    ):
-        return ResourceError("out of memory", "lower --train.micro-batch-tokens, then --objective.block-size")
-    if isinstance(error, OSError) and error.errno in LACKS:
-        return ResourceError(f"{error.filename or 'a file'}: {LACKS[error.errno]}")
-    return None
 
 
 def _unforeseen(error: Exception) -> TaneError:

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,22 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from tane.errors import InputError, IntegrityError, LockedError, ResourceError
+from tane.resources import LACKS, existing_parent, lack, writing
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 LEFTOVERS = TEMPORARY, TRASH, REPLACED = ".tmp-", ".trash-", ".old-"
-LACKS = {  # errno -> what our outputs lack
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file would exceed the size limit of this process or disk",
-    errno.EIO: "the disk reports an input/output error",
-    errno.EMFILE: "this process has too many open files",
-    errno.ENFILE: "this machine has too many open files",
-    errno.EACCES: "no right to write there",
-    errno.EPERM: "no right to write there",
-    errno.EROFS: "the file system is read-only",
-    errno.ENOMEM: "the machine is out of memory",
-}
+LOCK = ".lock"
+TRIES = 100  # of a lock that others take away meanwhile
+ELSEWHERE = "choose a folder on a local disk"
+DAMAGED = ".damaged-"  # set aside, never deleted by us
 # every place where a test may stop, delay or break the process; off unless TANE_FAILPOINT names one
 FAILPOINTS = (
     "publish.before_write",
@@ -65,43 +59,23 @@ def failpoint(name: str) -> None:
         raise OSError(number, os.strerror(number), name)
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's errors on our outputs into one ResourceError that names the path and what is
-    lacking."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in LACKS:
-            raise
-        try:
-            free = shutil.disk_usage(existing_parent(path)).free
-            space = f" ({free / 1e6:,.0f} MB free)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        except OSError:
-            space = ""
-        remedy = (
-            "free some space and run the same command again" if space else "choose another folder or mend it"
-        )
-        raise ResourceError(f"cannot write {path}: {LACKS[error.errno]}{space}", remedy) from error
-
-
 def make_folder(path: Path) -> None:
-    """Make a folder for our outputs, with its parents; raises ResourceError where that cannot be."""
+    """Make a folder for our outputs, with its parents, and force their names to the disk; raises
+    ResourceError where that cannot be."""
     try:
+        above = existing_parent(path)
         path.mkdir(parents=True, exist_ok=True)
+        made = path.absolute()
+        while made != above:  # or a power cut takes the folder, and what was synced in it
+            made = made.parent
+            sync(made)
     except OSError as error:
-        lacking = LACKS.get(error.errno or 0) or (error.strerror or "it cannot be made").lower()
+        lacking, remedy = (error.strerror or "it cannot be made").lower(), "choose another folder"
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             lacking = "a file stands where a folder is due"
-        raise ResourceError(f"cannot make the folder {path}: {lacking}", "choose another folder") from error
-
-
-def existing_parent(path: Path) -> Path:
-    """The nearest folder at or above `path` that exists."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
+        elif error.errno in LACKS:
+            lacking, remedy = lack(error.errno, path)
+        raise ResourceError(f"cannot make the folder {path}: {lacking}", remedy) from error
 
 
 def sync(path: Path) -> None:
@@ -231,6 +205,26 @@ def check(folder: Path, kind: str | None = None, *, full: bool = True, remedy: s
     return manifest
 
 
+def require_as_written(model: Path) -> None:
+    """Hash the weights of a model folder that we published, alone or in a checkpoint; raises IntegrityError
+    where they are not what was written. A folder without a manifest of ours is left alone."""
+    folder = next((f for f in (model, model.resolve().parent) if is_published(f)), None)
+    if folder is None:
+        return
+    prefix = "" if folder == model else f"{model.resolve().name}/"
+    for name, (size, expected) in Manifest.read(folder).files.items():
+        path = folder / name
+        if (
+            name.startswith(prefix)
+            and name.endswith(".safetensors")
+            and (not path.is_file() or path.stat().st_size != size or sha256(path) != expected)
+        ):
+            raise IntegrityError(
+                f"{path} is damaged or was changed since it was written",
+                f"take another copy; if you changed it yourself, delete {folder / MANIFEST}",
+            )
+
+
 def is_published(folder: Path) -> bool:
     """Whether a folder looks like one that `publish` made; nothing of it is checked."""
     try:
@@ -239,12 +233,15 @@ def is_published(folder: Path) -> bool:
         return False
 
 
-def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | None]) -> Manifest:
+def publish(
+    target: Path, kind: str, write: Callable[[Path], dict[str, Any] | None], *, needs: int | None = None
+) -> Manifest:
     """Write a folder under a temporary name, hash it, and rename it into place; an older one makes way.
 
-    `write(folder)` fills the folder and may return the manifest's meta. After an error at any point the
-    target is what it was or the new folder, whole. So it is after a crash, but for one between the two
-    renames of a replacement: there the target is absent, and `sweep` puts the old folder back.
+    `write(folder)` fills the folder and may return the manifest's meta. needs: the bytes that it takes,
+    about, for the message of a full disk. After an error at any point the target is what it was or the new
+    folder, whole. So it is after a crash, but for one between the two renames of a replacement: there the
+    target is absent, and `sweep` puts the old folder back.
     """
     target, old = Path(target), None
     if os.path.lexists(target) and not os.path.isdir(target):
@@ -253,7 +250,7 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
         )
     temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{time.time_ns():x}"
     make_folder(temporary)
-    with writing(target):
+    with writing(target, needs):
         try:
             failpoint("publish.before_write")
             meta = write(temporary) or {}
@@ -288,11 +285,22 @@ def publish(target: Path, kind: str, write: Callable[[Path], dict[str, Any] | No
 
 def retire(folder: Path) -> Path:
     """Take a folder out of sight in one step (a rename); the caller deletes what is returned."""
-    trash = folder.parent / f"{TRASH}{folder.name}-{os.getpid()}-{time.time_ns():x}"
-    os.rename(folder, trash)
-    sync(folder.parent)
+    trash = _hide(folder, TRASH)
     failpoint("publish.before_delete")
     return trash
+
+
+def set_aside(folder: Path) -> Path:
+    """Give a damaged folder a hidden name, so that no reader takes it for a whole one; nothing is deleted."""
+    with writing(folder):
+        return _hide(folder, DAMAGED)
+
+
+def _hide(folder: Path, prefix: str) -> Path:
+    hidden = folder.parent / f"{prefix}{folder.name}-{os.getpid()}-{time.time_ns():x}"
+    os.rename(folder, hidden)
+    sync(folder.parent)
+    return hidden
 
 
 def delete(folder: Path) -> None:
@@ -301,16 +309,21 @@ def delete(folder: Path) -> None:
         shutil.rmtree(retire(folder), ignore_errors=True)
 
 
-def sweep(parent: Path) -> list[str]:
-    """Remove what a crash left behind in `parent`; call it only while holding the folder's lock.
+def sweep(parent: Path, name: str | None = None) -> list[str]:
+    """Remove what a crash left behind in `parent`, or only what belongs to the folder `name` there; call it
+    only while holding a lock.
 
     A folder that was set aside and whose successor did not come is put back.
     """
     left = [p for p in parent.glob(".*") if p.name.startswith(LEFTOVERS)] if parent.is_dir() else []
+    if name is not None:
+        own = re.compile(rf"\.(?:tmp|trash|old)-{re.escape(name)}-\d+-[0-9a-f]+")
+        left = [p for p in left if own.fullmatch(p.name)]
     for path in left:
         owner = parent / path.name.removeprefix(REPLACED).rsplit("-", 2)[0]
         if path.name.startswith(REPLACED) and not owner.exists():
             os.rename(path, owner)
+            sync(parent)
         elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -325,27 +338,94 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     shared: several processes may hold it so at once, but none alone meanwhile. Raises LockedError with the
     owner's pid, host and start when another process holds it.
     """
-    make_folder(folder)
-    with writing(folder):
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = _own(folder / LOCK, folder, shared)
     try:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "an unknown process"
-            raise LockedError(
-                f"{folder} is in use by {owner}", "wait for it, stop it, or choose another folder"
-            ) from None
-        except OSError as error:
-            remedy = "choose a folder on a local disk"
-            raise ResourceError(f"{folder} cannot be locked: {error.strerror}", remedy) from error
-        with writing(folder):
-            os.ftruncate(handle, 0)
-            start = time.strftime("%Y-%m-%d %H:%M:%S")
-            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {start}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def claimed(target: Path) -> Iterator[None]:
+    """Hold a place where a folder is to appear among files that are not ours, and clear what a killed
+    process left of it; nothing but the folder is there afterwards. Raises LockedError as `locked` does."""
+    path = target.parent / f"{LOCK}-{target.name}"
+    handle = _own(path, target, False)
+    try:
+        sweep(target.parent, target.name)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def unmade(folder: Path, above: Path) -> Iterator[None]:
+    """After an error, take away a locked folder that holds nothing but its lock, and empty ones over it.
+
+    above: the folder over them that was there before; call `locked` between looking at it and this. A folder
+    that was there itself stays. Use it only where the lock is not shared.
+    """
+    try:
+        yield
+    except BaseException:
+        place = folder.absolute()
+        with contextlib.suppress(OSError):  # such as one that is not empty: that one stays
+            if place != above and os.listdir(place) == [LOCK]:
+                (place / LOCK).unlink()
+                while place != above:
+                    place.rmdir()
+                    place = place.parent
+        raise
+
+
+def _own(path: Path, what: Path, shared: bool) -> int:
+    """The handle of a lock file that this process has locked, and that is the one at `path`.
+
+    The owner before us may take it away, and its folder, while we make, open and lock them; then again. Who
+    held a file that is no longer there would hold nothing: the next process makes a new one.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            make_folder(path.parent)
+            handle = _hold(path, what, shared)
+        except (FileNotFoundError, ResourceError) as error:
+            gone = isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError)
+            if left and gone:
+                continue
+            if isinstance(error, ResourceError):
+                raise
+            raise ResourceError(f"{what} cannot be locked: {error.strerror}", ELSEWHERE) from error
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        os.close(handle)
+    raise ResourceError(f"{what} cannot be locked: its lock is taken away again and again", ELSEWHERE)
+
+
+def _hold(path: Path, what: Path, shared: bool) -> int:
+    """The handle of a lock file that this process has locked. what: the folder, for messages."""
+    with writing(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        with writing(path):
+            start = time.strftime("%Y-%m-%d %H:%M:%S")
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {start}\n".encode(), 0)
+    except BlockingIOError:
+        owner = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "an unknown process"
+        os.close(handle)
+        raise LockedError(
+            f"{what} is in use by {owner}", "wait for it, stop it, or choose another folder"
+        ) from None
+    except OSError as error:
+        os.close(handle)
+        raise ResourceError(f"{what} cannot be locked: {error.strerror}", ELSEWHERE) from error
+    except ResourceError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def require_file(path: str | os.PathLike[str], what: str) -> Path:

@@ -96,7 +96,8 @@ class TrainState:
     starts; best_score (the higher the better), best_step, evals_since_best: for early stopping and the best
     model; evaluated_step: where the last evaluation was, valid: what it measured, by name; train_loss: mean
     nats per target over the steps between the last two evaluations; window_*: nats and targets since the last
-    one; loss_scale, good_steps: fp16 only.
+    one; log_*: the same since the last line of the log; usual_*: what losses are of late (spikes.py);
+    loss_scale, good_steps: fp16 only.
     """
 
     step: int = 0
@@ -110,6 +111,11 @@ class TrainState:
     train_loss: float | None = None
     window_nats: float = 0.0
     window_targets: int = 0
+    log_nats: float = 0.0
+    log_targets: int = 0
+    usual_loss: float = 0.0
+    usual_spread: float = 0.0
+    usual_steps: int = 0
     finished: bool = False
     loss_scale: float = 65536.0
     good_steps: int = 0

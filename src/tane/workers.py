@@ -16,11 +16,13 @@ import selectors
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 from tane import errors, signals
 from tane.errors import ResourceError, TaneError
+from tane.resources import foreseen
 
 Progress = Callable[[int], object]
 MOST = 16  # children: beyond, the disk and this process are the bottleneck, and memory grows with each
@@ -35,7 +37,7 @@ def cores() -> int:
 
 def run_jobs(
     function: str,
-    jobs: Sequence[dict[str, Any]],
+    jobs: Iterable[dict[str, Any]],
     workers: int,
     *,
     progress: Progress = lambda amount: None,
@@ -44,32 +46,35 @@ def run_jobs(
 ) -> Iterator[tuple[int, Any]]:
     """(number, result) of each job as it ends; one worker, or one job, works in this process.
 
-    progress: called with the amounts that jobs report; environment: variables set for children. Raises what
-    a job raised, Interrupted when a signal asks to stop (running jobs are given up), ResourceError when a
-    child dies.
+    jobs: asked for as they are given out, so that there may be many large ones; progress: called with the
+    amounts that jobs report; environment: variables set for children. Raises what a job raised, Interrupted
+    when a signal asks to stop (running jobs are given up), ResourceError when a child dies.
     """
-    if workers <= 1 or len(jobs) <= 1:
+    first = list(islice(iterator := iter(jobs), max(1, workers)))
+    waiting = enumerate(chain(first, iterator))
+    if len(first) <= 1:
         call = _function(function)
-        for number, job in enumerate(jobs):
+        for number, job in waiting:
             signals.poll(f"{what} is not finished")
             yield number, call(job, progress)
         return
-    children = [_Child(function, environment or {}) for _ in range(min(workers, len(jobs)))]
+    children: list[_Child] = []
     try:
-        yield from _serve(children, list(enumerate(jobs)), progress, what)
+        for _ in first:
+            children.append(_Child(function, environment or {}))
+        yield from _serve(children, waiting, progress, what)
     finally:
         for child in children:
             child.end()
 
 
 def _serve(
-    children: list[_Child], waiting: list[tuple[int, dict[str, Any]]], progress: Progress, what: str
+    children: list[_Child], waiting: Iterator[tuple[int, dict[str, Any]]], progress: Progress, what: str
 ) -> Iterator[tuple[int, Any]]:
-    waiting.reverse()
     with selectors.DefaultSelector() as selector:
         for child in children:
             selector.register(child.output, selectors.EVENT_READ, child)
-            child.give(*waiting.pop())
+            child.give(*next(waiting))
         busy = len(children)
         while busy:
             signals.poll(f"{what} is not finished")
@@ -82,8 +87,9 @@ def _serve(
                     if "error" in message:
                         raise _error(message["error"])
                     yield child.number, message["result"]
-                    if waiting:
-                        child.give(*waiting.pop())
+                    following = next(waiting, None)
+                    if following is not None:
+                        child.give(*following)
                     else:
                         busy -= 1
                         selector.unregister(child.output)
@@ -94,11 +100,17 @@ class _Child:
 
     def __init__(self, function: str, more: dict[str, str]) -> None:
         environment = {**os.environ, **more, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        code = f"from tane.workers import child; child({function!r})"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            bufsize=0, process_group=0,
-        )  # fmt: skip
+        code = f"from tane.workers import child; child({function!r}, {os.getpid()})"
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                bufsize=0, process_group=0,
+            )  # fmt: skip
+        except OSError as error:
+            raise ResourceError(
+                f"a worker process cannot be started: {error.strerror}",
+                "end other programs, or run on fewer cores; what is finished is kept",
+            ) from error
         assert self.process.stdin and self.process.stdout
         self.input, self.output = self.process.stdin, self.process.stdout
         self.number = -1
@@ -107,8 +119,10 @@ class _Child:
     def give(self, number: int, job: dict[str, Any]) -> None:
         """Start a job."""
         self.number = number
+        data = memoryview(json.dumps(job).encode() + b"\n")
         with contextlib.suppress(BrokenPipeError):  # a dead child is told when its output ends
-            self.input.write(json.dumps(job).encode() + b"\n")
+            while data:  # a signal may cut a write short
+                data = data[self.input.write(data) :]
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What has arrived; raises ResourceError when the child has died."""
@@ -137,9 +151,9 @@ def _function(name: str) -> Callable[[dict[str, Any], Progress], Any]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def child(function: str) -> None:
+def child(function: str, parent: int) -> None:
     """The main part of a child process: jobs from standard input, messages to standard output."""
-    signals.die_with_parent()
+    signals.die_with_parent(parent)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not mix with our messages
     call = _function(function)
@@ -154,8 +168,12 @@ def child(function: str) -> None:
             send({"error": [type(error).__name__, error.message, error.remedy]})
         except MemoryError:
             send({"error": ["ResourceError", "a worker process ran out of memory", "run on fewer cores"]})
-        except Exception:
-            send({"error": ["", traceback.format_exc(), ""]})
+        except Exception as error:
+            lacking = foreseen(error)
+            if lacking is not None:
+                send({"error": ["ResourceError", lacking.message, lacking.remedy]})
+            else:
+                send({"error": ["", traceback.format_exc(), ""]})
 
 
 def _error(told: list[str]) -> Exception:

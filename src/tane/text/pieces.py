@@ -9,29 +9,31 @@ split) comes after, in corpus.py, and looks at the digests only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tane import files, registry
+from tane import files
 from tane.errors import IntegrityError
-from tane.files import Manifest
 from tane.text import near, normalize
 from tane.text.changes import Changes
 from tane.text.inputs import CorpusSettings, Input, versions
 from tane.text.ledger import Ledger
 from tane.text.parts import PartWriter
 from tane.text.raw import Raw, require_regular
-from tane.text.sources import KIND, Reading
+from tane.text.sources import Reading, source
 from tane.text.split import pieces as cut_text
 from tane.workers import Progress
 
 PIECE_BYTES = 32 << 20  # of small files, as they lie on the disk, that share a piece
+PIECE_FILES = 4096  # files that share a piece, however small they are
+LAYOUT = 2  # of a piece's folder
 FRAGMENT = 1 << 20  # characters of one record that a source holds, unless max_document_chars is larger
 DIGEST = 16  # bytes of blake2b that stand for a text: no two share one
-ROWS, SIGNATURES = "rows.bin", "signatures.bin"
+ROWS, SIGNATURES, RECORDS = "rows.bin", "signatures.bin", "inputs.jsonl"
 # of rows.bin: the digest of the document's text, that by which duplicates are found, its length in characters
 ROW = [("high", ">u8"), ("low", ">u8"), ("key_high", ">u8"), ("key_low", ">u8"), ("characters", "<u4")]
 TOGETHER = 1 << 16  # characters of texts whose changes are counted at a time
@@ -54,7 +56,7 @@ def plan(settings: CorpusSettings, inputs: list[Input]) -> list[Piece]:
     sizes: list[int] = []
     for item in inputs:
         size = require_regular(item.path).st_size
-        if groups and sizes[-1] + size <= PIECE_BYTES:
+        if groups and sizes[-1] + size <= PIECE_BYTES and len(groups[-1]) < PIECE_FILES:
             groups[-1].append(item)
             sizes[-1] += size
         else:
@@ -64,7 +66,8 @@ def plan(settings: CorpusSettings, inputs: list[Input]) -> list[Piece]:
     found = []
     for number, (group, size) in enumerate(zip(groups, sizes, strict=True)):
         how = [[item.name, item.how()] for item in group]
-        key = files.digest([options, how, versions(settings, {item.normalize for item in group})])
+        used = versions(settings, {item.normalize for item in group})
+        key = files.digest([options, how, used, LAYOUT])
         found.append(Piece(number, f"{number:05d}-{key[:16]}", group, size))
     return found
 
@@ -78,7 +81,8 @@ def share(pieces: list[Piece], part: int, parts: int) -> list[Piece]:
 def job(settings: CorpusSettings, piece: Piece, folder: Path) -> dict[str, Any]:
     """What `read` takes, as JSON: it may run in another process."""
     items = [{**asdict(item), "path": str(item.path)} for item in piece.inputs]
-    return {"settings": settings.model_dump(mode="json"), "inputs": items, "folder": str(folder / piece.name)}
+    options = settings.model_dump(mode="json", exclude={"inputs", "valid_inputs"})
+    return {"settings": options, "inputs": items, "folder": str(folder / piece.name)}
 
 
 def read(job: dict[str, Any], progress: Progress) -> None:
@@ -88,35 +92,50 @@ def read(job: dict[str, Any], progress: Progress) -> None:
         for item in job["inputs"]
     ]
     settings = CorpusSettings(**job["settings"])
-    folder = Path(job["folder"])
+    folder, size = Path(job["folder"]), sum(item.path.stat().st_size for item in inputs)
     with ExitStack() as stack:
-        files.publish(folder, "piece", lambda place: _Reader(settings, place, stack).run(inputs, progress))
+        files.publish(
+            folder, "piece", lambda place: _Reader(settings, place, stack).run(inputs, progress), needs=size
+        )
 
 
-def finished(piece: Piece, folder: Path) -> Manifest | None:
-    """The manifest of a piece that is whole and whose inputs have the content that it was made from."""
+def finished(piece: Piece, folder: Path) -> bool:
+    """Whether a piece is whole and its inputs have the content that it was made from; else it is deleted."""
     place = folder / piece.name
     if not place.exists():
-        return None
+        return False
     try:
-        manifest = files.check(place, "piece")
+        files.check(place, "piece")
     except IntegrityError:
         files.delete(place)
-        return None
-    for item, record in zip(piece.inputs, manifest.meta["inputs"], strict=True):
+        return False
+    for item, record in zip(piece.inputs, read_records(place / RECORDS), strict=True):
         raw = Raw(item.path)
         raw.finish()
         if raw.sha256 != record["sha256"]:
             files.delete(place)
-            return None
-    return manifest
+            return False
+    return True
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """What is known of each input, from a file of JSON lines: there may be millions."""
+    with open(path, encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write what `read_records` reads."""
+    with open(path, "w", encoding="utf-8", newline="\n") as out:
+        out.writelines(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
 
 
 class _Reader:
     """Reads the files of one piece: documents to parts, digests to rows, counts to the ledger."""
 
     def __init__(self, settings: CorpusSettings, folder: Path, stack: ExitStack) -> None:
-        self.settings = settings
+        self.settings, self.folder = settings, folder
         self.writer = PartWriter(folder)
         self.rows = stack.enter_context((folder / ROWS).open("wb"))
         self.signatures = None
@@ -129,13 +148,12 @@ class _Reader:
 
     def run(self, inputs: list[Input], progress: Progress) -> dict[str, Any]:
         """Read all; returns the manifest's meta."""
-        records = [self._read(item, progress) for item in inputs]
+        write_records(self.folder / RECORDS, (self._read(item, progress) for item in inputs))
         self.writer.close()
         self.rows.close()
         if self.signatures is not None:
             self.signatures.close()
         return {
-            "inputs": records,
             "parts": self.writer.counts,
             "changes": {name: changes.json() for name, changes in self.changes.items()},
             "examples": self.examples,
@@ -195,7 +213,7 @@ class _Reader:
         per_document = form not in normalize.WHOLE_FILE
         ledger = reading.ledger
         place = number = 0
-        for text, position, meta in registry.find(KIND, item.source)().records(reading):
+        for text, position, meta in source(item.source).records(reading):
             before = text
             if per_document:
                 text, parts = normalize.normalize(text, form)

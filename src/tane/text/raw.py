@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tane import signals
-from tane.errors import InputError
-from tane.files import writing
+from tane.errors import InputError, ResourceError, TaneError
+from tane.resources import LACKS, writing
 from tane.text.packing import PACKINGS, ZSTD, Packing, unpack
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -70,8 +70,11 @@ def require_regular(path: Path) -> os.stat_result:
     return status
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
-    """One plain message for what the system says about an input."""
+def unreadable(path: Path, error: OSError) -> TaneError:
+    """One plain message for what the system says about an input: InputError, or ResourceError where this
+    process or machine lacks something and the file may be sound."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return ResourceError(f"cannot read {shown(path)}: {LACKS[error.errno]}", "raise its limit (ulimit)")
     if error.errno == errno.ENOENT and path.is_symlink():
         reason = f"it is a symbolic link to {shown(os.readlink(path))}, which does not exist"
     elif error.errno == errno.ENOENT:

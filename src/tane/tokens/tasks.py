@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from tane import files, progress, signals, workers
+from tane import files, progress, resources, signals, workers
 from tane.errors import IntegrityError, Interrupted, Stopped
 from tane.text.corpus import Corpus, Part
 from tane.tokens.shards import SPLITS
 
-BATCH_CHARS = 500_000  # characters handed to the tokenizer at once: bounds the memory
+BATCH_CHARS = 500_000  # characters handed to the tokenizer at once: bounds the memory, to which
+DOCUMENT = 20  # more are counted for each document
 ALONE = 4_000_000  # characters that one process tokenises before others have started
 MOST = 6  # processes, of about 120 MB each; on more cores each has several threads
 CHECK_EVERY = 1000  # one document in so many is decoded back and compared (R16)
@@ -99,8 +100,14 @@ def make_share(task: Task, folder: Path, fingerprint: str, part: int, parts: int
 
 def make_slice(task: Task, job: dict[str, Any], advance: Callable[[int], object]) -> dict[str, Any]:
     """Do one slice of a part, in another process; what a part's slices wrote is put together after."""
-    part = task.corpus.parts()[job["part"]]
-    return _write(task, part, Path(job["folder"]), job["name"], job["first"], job["last"], advance)
+    part, folder = task.corpus.parts()[job["part"]], Path(job["folder"])
+    with resources.writing(folder, _needs(part)):
+        return _write(task, part, folder, job["name"], job["first"], job["last"], advance)
+
+
+def _needs(part: Part) -> int:
+    """Bytes that the files of a part take, about: for Japanese a token of two bytes a character and less."""
+    return 2 * part.counts["characters"]
 
 
 def _write(
@@ -109,7 +116,7 @@ def _write(
     """Write what a task makes of the documents of a part whose numbers are in [first, last)."""
     writer = task.writer(folder, name)
     batch: list[tuple[str, str, bool]] = []
-    size = 0
+    size = 0  # characters
 
     def flush() -> None:
         nonlocal size
@@ -122,7 +129,7 @@ def _write(
     for number, split, document in task.corpus.part(part, first, last):
         batch.append((split, document.text, number % CHECK_EVERY == 0))
         size += len(document.text)
-        if size >= BATCH_CHARS:
+        if size + len(batch) * DOCUMENT >= BATCH_CHARS:
             flush()
     flush()
     return writer.close()
@@ -173,7 +180,8 @@ def _write_parts(
                 result = _write(task, part, place, part_name(part), 0, every, advance)
                 return task.finish(place, part, [result])
 
-            done[part.number] = files.publish(work / part_folder(part), task.kind, write).meta
+            published = files.publish(work / part_folder(part), task.kind, write, needs=_needs(part))
+            done[part.number] = published.meta
         return
     threads = {"RAYON_NUM_THREADS": str(-(-cores // slices))}
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY, dir=work) as place:
@@ -195,7 +203,7 @@ def _write_parts(
             if all(found[part.number]):
                 target = work / part_folder(part)
                 together = partial(_together, task, Path(place), part, found.pop(part.number))
-                done[part.number] = files.publish(target, task.kind, together).meta
+                done[part.number] = files.publish(target, task.kind, together, needs=_needs(part)).meta
 
 
 def _together(

@@ -23,8 +23,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tane import errors, progress, registry, signals
+from tane import errors, progress, registry, resources, signals
 from tane.errors import InputError, ResourceError, TaneError
+from tane.resources import foreseen
 from tane.text.corpus import Corpus
 from tane.text.split import pieces
 from tane.tokens import kinds
@@ -103,6 +104,7 @@ def _kind(name: str) -> kinds.Kind:
 
 def _run(job: dict[str, Any]) -> dict[str, int] | None:
     """The result of one child; None when it met the limit of memory."""
+    code = f"from tane.tokens.trainer import child; child({os.getpid()})"
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
@@ -111,7 +113,7 @@ def _run(job: dict[str, Any]) -> dict[str, int] | None:
     }
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors_of_child:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from tane.tokens.trainer import child; child()", json.dumps(job)],
+            [sys.executable, "-c", code, json.dumps(job)],
             env=environment, stdout=subprocess.PIPE, stderr=errors_of_child, text=True, process_group=0,
         )  # fmt: skip
         within = True
@@ -144,7 +146,8 @@ def _result(status: int, out: str, complaint: str) -> dict[str, int]:
     if status < 0:
         raise ResourceError(f"the tokenizer's trainer was killed by signal {-status}", "lower tokenizer.ram")
     if status:
-        raise RuntimeError(f"the tokenizer's trainer failed:\n{complaint}")
+        failed = RuntimeError(f"the tokenizer's trainer failed:\n{complaint}")
+        raise foreseen(failed) or failed
     told = json.loads(out.splitlines()[-1])
     if "error" in told:
         name, message, remedy = told["error"]
@@ -169,9 +172,9 @@ def _megabytes(size: float) -> str:
 # --------------------------------------------------------------------------------------------- in the child
 
 
-def child() -> None:
+def child(parent: int) -> None:
     """The main part of the child process: a job as JSON in its argument, the result on standard output."""
-    signals.die_with_parent()
+    signals.die_with_parent(parent)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not mix with the result
     try:
@@ -180,6 +183,11 @@ def child() -> None:
         told = {"error": [type(error).__name__, error.message, error.remedy]}
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
+    except Exception as error:
+        lacking = foreseen(error)
+        if lacking is None:
+            raise
+        told = {"error": ["ResourceError", lacking.message, lacking.remedy]}
     print(json.dumps(told), file=out, flush=True)
 
 
@@ -191,7 +199,8 @@ def _train(values: dict[str, Any]) -> dict[str, int]:
     texts = Sample(corpus.texts("train"), total, values["room"])
     kind = _kind(values["kind"])
     _limit_heap(values["ram"])
-    kind.train(texts, job)
+    with resources.writing(job.folder, 100 * job.vocab_size):
+        kind.train(texts, job)
     return {"used": texts.used, "peak": memory("self", "VmHWM")}
 
 

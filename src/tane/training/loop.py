@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import torch
 
-from tane import signals
+from tane import progress, signals
 from tane.errors import DivergedError, Stopped
 from tane.optim.groups import OptimSettings
 from tane.settings import Duration
 from tane.tokens.order import key
-from tane.training import checkpoint
+from tane.training import checkpoint, spikes
 from tane.training.runtime import Runtime
 from tane.training.tracker import Tracker
 from tane.types import Batch, TrainState
@@ -95,6 +95,7 @@ class Plan:
     keep: int
     patience: int | None  # evaluations without a gain before stopping
     min_delta: float
+    stop_on_spike: bool = False
 
 
 @dataclass
@@ -113,7 +114,6 @@ class Loop:
     on_eval: Callable[[TrainState], None] = lambda state: None
     saved_at: float = field(default_factory=time.monotonic)
     saved_step: int = -1
-    window: list[tuple[torch.Tensor, int]] = field(default_factory=list)  # (nats, targets) since the last log
     norm: float = 0.0  # of the last gradient, before clipping
 
     def run(self) -> TrainState:
@@ -176,6 +176,8 @@ class Loop:
                 f"the newest checkpoint is of step {self.saved_step}",
                 f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}",
             )
+        if spikes.leaps(state, nats.item() / targets):
+            self._tell_spike(nats.item() / targets)
         factor = min(1.0, self.optim.clip / (norm.item() + 1e-6)) if self.optim.clip else 1.0
         if factor / scale != 1.0:
             torch._foreach_mul_(grads, factor / scale)
@@ -188,6 +190,19 @@ class Loop:
         if self.runtime.precision == "fp16" and state.good_steps % 1000 == 0:
             state.loss_scale = min(scale * 2, 2.0**24)
         self.norm = norm.item()
+
+    def _tell_spike(self, loss: float) -> None:
+        """Log a loss that leapt, and stop before the update where that is wished."""
+        step, usual = self.state.step + 1, self.state.usual_loss
+        self.tracker.event("spike", step, loss=loss, usual=usual)
+        told = f"the loss leapt to {loss:.3f} at step {step}, where {usual:.3f} was usual"
+        if self.plan.stop_on_spike:
+            raise DivergedError(
+                f"{told}; nothing was updated, the newest checkpoint is of step {self.saved_step}",
+                f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}; to train on all the same: "
+                "--train.stop-on-spike false",
+            )
+        progress.say(f"warning: {told}; training goes on (--train.stop-on-spike true stops there)")
 
     def multiplier(self, step: int) -> float:
         """Multiplier of the learning rate for the update that leads from `step` to the next."""
@@ -202,17 +217,18 @@ class Loop:
 
     def _log(self, nats: torch.Tensor, targets: int, tokens: int, seconds: float) -> None:
         step = self.state.step
-        self.state.window_nats += nats.item()
-        self.state.window_targets += targets
-        self.window.append((nats, targets))
-        loss = nats.item() / targets
-        self.tracker.advance(step, loss, tokens / seconds)
+        state, summed = self.state, nats.item()
+        state.window_nats += summed
+        state.window_targets += targets
+        state.log_nats += summed
+        state.log_targets += targets
+        self.tracker.advance(step, summed / targets, tokens / seconds)
         if step % LOG_EVERY == 0 or step == 1 or step == self.plan.total:
-            mean = sum(n.item() for n, _ in self.window) / sum(t for _, t in self.window)
-            self.window.clear()
+            mean = state.log_nats / state.log_targets
+            state.log_nats, state.log_targets = 0.0, 0
             rate = self.optim.lr * self.multiplier(step - 1)
             self.tracker.event(
-                "step", step, loss=mean, lr=rate, grad_norm=self.norm, tokens=self.state.tokens,
+                "step", step, loss=mean, lr=rate, grad_norm=self.norm, tokens=state.tokens,
                 tokens_per_second=round(tokens / seconds),
             )  # fmt: skip
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tane import files, progress
+from tane import files, progress, resources
 from tane.errors import InputError, IntegrityError, ResourceError
 from tane.model.build import hushed
 from tane.optim.groups import OptimSettings
@@ -36,7 +36,7 @@ def resolve_machine(train: TrainSettings) -> dict[str, Any]:
         raise InputError(
             "this version trains in one process, and WORLD_SIZE asks for more", "start without torchrun"
         )
-    device = runtime.choose_device(train.device)
+    device = runtime.choose_device(train.device, "train.device")
     return {
         "train.device": device,
         "train.precision": runtime.choose_precision(train.precision, device),
@@ -81,6 +81,7 @@ def make_plan(sections: Sections, work: Work) -> Plan:
         save_minutes=save_every.amount if save_every.unit == "minutes" else None,
         patience=stopping.patience if stopping else None,
         min_delta=stopping.min_delta if stopping else 0.0,
+        stop_on_spike=train.stop_on_spike,
     )
 
 
@@ -181,16 +182,14 @@ def _restore(
     if step is None:
         raise IntegrityError(f"{run_dir} has no checkpoint that is intact", "start anew with --fresh")
     state = checkpoint.load(run_dir, step, parts)
-    # it made way for a better one of the old length
-    if state.best_step is not None and state.best_step not in steps:
-        state.best_step = state.best_score = None
+    checkpoint.require_best(run_dir, state, full=full, strict=strict)
     if old is not None and old.total != plan.total:
         state.finished = state.step >= plan.total
         if limit < steps[-1]:
             told = "where its learning rates are the same; what came after makes way"
             progress.say(f"the run gets another length: going on from step {step:,}, {told}")
             checkpoint.point_model(run_dir, step if state.best_step is None else state.best_step)
-        for later in (s for s in steps if s > step):
+        for later in (s for s in checkpoint.steps_in(run_dir) if s > step):
             files.delete(checkpoint.folder_of(run_dir, later))
     return state, step
 
@@ -198,7 +197,7 @@ def _restore(
 def _check_space(run_dir: Path, parts: checkpoint.Parts, plan: Plan) -> None:
     have = len(checkpoint.steps_in(run_dir))
     need = max(1, plan.keep + 2 - have) * checkpoint.size_on_disk(parts)
-    free = shutil.disk_usage(files.existing_parent(run_dir)).free
+    free = shutil.disk_usage(resources.existing_parent(run_dir)).free
     if free < need:
         raise ResourceError(
             f"{run_dir}: checkpoints need {need / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free",

@@ -20,15 +20,19 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 CPU_MICRO_TOKENS, GPU_MICRO_TOKENS = 4096, 65_536
 
 
-def choose_device(wanted: str) -> str:
-    """cuda, mps or cpu. Raises InputError when the wanted device is not there."""
+def choose_device(wanted: str, name: str = "device") -> str:
+    """cuda, mps or cpu. name: what the person calls it: an argument of Python, or the setting train.device.
+
+    Raises InputError when the wanted device is not there.
+    """
     have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        return next(name for name, there in have.items() if there)
+        return next(device for device, there in have.items() if there)
+    remedy = f"--{name} cpu" if "." in name else f'{name}="cpu"'
+    if wanted not in have:
+        raise InputError(f"{name} is {wanted!r}; expected auto, {', '.join(have)}", remedy)
     if not have[wanted]:
-        raise InputError(
-            f"train.device is {wanted}, but this machine has none that torch can use", "--train.device cpu"
-        )
+        raise InputError(f"{name} is {wanted}, but this machine has none that torch can use", remedy)
     return wanted
 
 

@@ -48,6 +48,7 @@ class TrainSettings(Settings):
     save_every: AnyDuration = option(Duration(5, "minutes"), "between checkpoints", resume="free")
     keep: int = option(2, "last checkpoints kept, beside the best", ge=2, resume="free")
     early_stopping: EarlyStopping | None = option(None, "stop when validation no longer gains", resume="free")
+    stop_on_spike: bool = option(False, "stop where the loss leaps far beyond what was usual", resume="free")
     tensorboard: bool = option(True, "write TensorBoard files", resume="free")
 
 

@@ -8,13 +8,14 @@ training goes on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-from tane import progress
+from tane import progress, resources
 
 LOG = "metrics.jsonl"
 
@@ -23,12 +24,18 @@ class Tracker:
     """Writes events of one run; `close` it in the end."""
 
     def __init__(self, run_dir: Path, *, tensorboard: bool, total: int, step: int) -> None:
-        self._log = os.open(run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        with resources.writing(run_dir / LOG):
+            self._log = os.open(run_dir / LOG, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            size = os.fstat(self._log).st_size
+            self._torn = bool(size) and os.pread(self._log, 1, size - 1) != b"\n"
         self._events: Any = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1 if step else None)
+            with resources.writing(run_dir / "tensorboard"):
+                self._events = SummaryWriter(
+                    str(run_dir / "tensorboard"), purge_step=step + 1 if step else None
+                )
         self._bar = progress.bar(total, "training", "step", scale=False, initial=step)
         self._warned = False
 
@@ -36,7 +43,7 @@ class Tracker:
         """One line in the log, and TensorBoard scalars for its numbers."""
         line = {"event": kind, "step": step, "time": round(time.time(), 3), **values}
         try:
-            os.write(self._log, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+            self._append((json.dumps(line, ensure_ascii=False) + "\n").encode())
             if self._events is not None and kind in ("step", "eval"):
                 for name, value in values.items():
                     if isinstance(value, (int, float)):
@@ -47,6 +54,14 @@ class Tracker:
             if not self._warned:
                 progress.say(f"warning: the log cannot be written ({error.strerror}); training goes on")
             self._warned = True
+
+    def _append(self, line: bytes) -> None:
+        """One write; what a kill or a full disk tore before is ended first, or it would spoil this line."""
+        data = b"\n" + line if self._torn else line
+        written = os.write(self._log, data)
+        self._torn = written < len(data)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def advance(self, step: int, loss: float, tokens_per_second: float) -> None:
         """Move the bar to `step`."""
@@ -85,15 +100,16 @@ class Untold(Tracker):
 def read_metrics(run_dir: Path | str, kind: str) -> list[dict[str, Any]]:
     """The events of one kind by step; of a repeated step the last counts, a torn last line is left out.
 
-    What an earlier start logged beyond the step from which a later one went on does not count.
+    What an earlier start logged beyond the step from which a later one went on does not count, nor does a
+    line that is no event of this log.
     """
     found: dict[int, dict[str, Any]] = {}
     for line in (Path(run_dir) / LOG).read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if not isinstance(event, dict):
+        if not isinstance(event, dict) or type(event.get("step")) is not int:
             continue
         if event.get("event") == "start":
             found = {step: kept for step, kept in found.items() if step <= event["step"]}

@@ -20,6 +20,7 @@ import tane
 from tane import files, progress, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import find_model, hushed, open_model, positions
+from tane.model.folder import check_rows
 from tane.model.task_head import takes_types
 from tane.text.corpus import Corpus
 from tane.tokens import taken
@@ -43,18 +44,21 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
     """Publish the best model of a run (or any model folder) as `target`. Raises InputError when it exists."""
     folder, target = find_model(run), Path(target)
     run_dir = run_of(folder)
-    if target.exists() and not overwrite:
-        if not target.is_dir() or any(target.iterdir()):
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if not overwrite:
             raise InputError(f"{target} exists already", "choose another folder, or add --overwrite")
-        target.rmdir()
+        if not (target / CONFIG).is_file():
+            raise InputError(
+                f"{target} holds something else than a model: it is not replaced",
+                "choose another folder, or delete it yourself",
+            )
     checked: dict[str, Any] = {}
 
     def write(temporary: Path) -> dict[str, Any]:
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.name not in SKIP:
                 shutil.copyfile(path, temporary / path.name)
-                if signals.requested():
-                    raise InputError(f"stopped by {signals.requested()}; nothing was written")
+                signals.poll("nothing was written")
         if (folder / CARD).is_file() and not (temporary / OLD_CARD).exists():
             shutil.copyfile(folder / CARD, temporary / OLD_CARD)
         tokenizer, automatic, compared = _check(folder, temporary, run_dir)
@@ -66,9 +70,9 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
         (temporary / CARD).write_text(card, encoding="utf-8")
         return {"tane": tane.__version__, "source": str(folder)}
 
-    with signals.caught(), hushed(), files.writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        manifest = files.publish(target, "export", write)
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    with signals.caught(), hushed(), files.claimed(target):
+        manifest = files.publish(target, "export", write, needs=size)
     told = f"{checked['ids_compared']:,} ids compared with the shards, " if checked["ids_compared"] else ""
     progress.say(f"exported to {target}: {told}logits equal")
     return Result(str(target), {"export": str(target), **checked}, manifest.fingerprint)
@@ -86,6 +90,7 @@ def _check(source: Path, copy: Path, run_dir: Path | None) -> tuple[Any, bool, i
     original = open_model(source, auto_model).eval()
     _leave_to_the_class(copy, original)
     tokenizer, automatic = _open_tokenizer(source, copy)
+    check_rows(source, original, len(tokenizer))
     model = getattr(transformers, auto_model).from_pretrained(
         str(copy), local_files_only=True, use_safetensors=True
     )

@@ -1,0 +1,34 @@
+"""All faults in the order of their rows, and those that cannot be tested yet, with the reason."""
+
+from __future__ import annotations
+
+import re
+
+from . import again, crash_points, damage, disk, inputs, kills, numbers, processes
+from .fault import Fault
+
+_MODULES = (kills, crash_points, damage, disk, again, numbers, processes, inputs)
+
+
+def _place(row: str) -> tuple[int, str]:
+    number = re.match(r"\d+", row)
+    assert number
+    return int(number[0]), row
+
+
+FAULTS: tuple[Fault, ...] = tuple(
+    sorted((fault for module in _MODULES for fault in module.FAULTS), key=lambda fault: _place(fault.row))
+)
+NOT_TESTED = {
+    "22": "another number of processes: training in several processes is not there yet",
+    "26": "one rank killed: training in several processes is not there yet",
+    "36": "requests from other sites: there is no playground yet",
+    "37": "requests that are too large or too slow: there is no playground yet",
+    "38": "many clients: there is no playground yet",
+    "39": "paths and scripts in requests: there is no playground yet",
+}
+
+
+def rows() -> set[int]:
+    """Numbers of the rows that are measured."""
+    return {_place(fault.row)[0] for fault in FAULTS}
