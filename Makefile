@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: setup demo test test-all test-transformers4 check bench clean
+.PHONY: setup demo test test-all test-transformers4 faults fuzz bad-inputs audit check bench clean
 
 setup:            ## make .venv and install tane into it
 	@$(PYTHON) tools/install.py
@@ -22,6 +22,18 @@ test-all: test-setup  ## the slow ones too
 test-transformers4: test-setup  ## what tane writes, opened by transformers 4 in a venv of its own
 	$(RUN) tools/check_transformers4.py
 
+faults: test-setup ## every fault, many times, within an hour; writes docs/reliability.md; goes on where it was
+	$(RUN) -m tests.system.faults
+
+fuzz: test-setup  ## 10,000 damaged files for each reader
+	$(RUN) -m tests.fuzz
+
+bad-inputs: test-setup ## the corpus of bad inputs, each with what is expected of it, in bad-inputs/
+	$(RUN) -m tests.bad bad-inputs
+
+audit: test-setup ## the pinned versions against a public database of vulnerabilities
+	$(RUN) tools/audit.py
+
 check:            ## lint, format, types
 	@$(PYTHON) tools/install.py dev test
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
@@ -30,4 +42,4 @@ bench: test-setup ## ours beside the peers, interleaved; writes benchmarks/resul
 	$(RUN) benchmarks/run.py
 
 clean:            ## remove caches; runs and data stay
-	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .faults .fuzz bad-inputs

@@ -205,20 +205,23 @@ def check(folder: Path, kind: str | None = None, *, full: bool = True, remedy: s
     return manifest
 
 
-def require_as_written(model: Path) -> None:
-    """Hash the weights of a model folder that we published, alone or in a checkpoint; raises IntegrityError
-    where they are not what was written. A folder without a manifest of ours is left alone."""
+def require_as_written(model: Path, *, weights: bool) -> None:
+    """Hash files of a model folder that we published, alone or in a checkpoint; raises IntegrityError where
+    they are not what was written. A folder without a manifest of ours is left alone.
+
+    weights: its weights, else all others, which in an export are anybody's to change.
+    """
     folder = next((f for f in (model, model.resolve().parent) if is_published(f)), None)
     if folder is None:
         return
-    prefix = "" if folder == model else f"{model.resolve().name}/"
-    for name, (size, expected) in Manifest.read(folder).files.items():
+    prefix, manifest = "" if folder == model else f"{model.resolve().name}/", Manifest.read(folder)
+    if not prefix and not weights:
+        return
+    for name, (size, expected) in manifest.files.items():
+        if not name.startswith(prefix) or name.endswith(".safetensors") != weights:
+            continue
         path = folder / name
-        if (
-            name.startswith(prefix)
-            and name.endswith(".safetensors")
-            and (not path.is_file() or path.stat().st_size != size or sha256(path) != expected)
-        ):
+        if not path.is_file() or path.stat().st_size != size or sha256(path) != expected:
             raise IntegrityError(
                 f"{path} is damaged or was changed since it was written",
                 f"take another copy; if you changed it yourself, delete {folder / MANIFEST}",
@@ -390,8 +393,7 @@ def _own(path: Path, what: Path, shared: bool) -> int:
             make_folder(path.parent)
             handle = _hold(path, what, shared)
         except (FileNotFoundError, ResourceError) as error:
-            gone = isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError)
-            if left and gone:
+            if left and _may_pass(error, path.parent):
                 continue
             if isinstance(error, ResourceError):
                 raise
@@ -401,6 +403,13 @@ def _own(path: Path, what: Path, shared: bool) -> int:
                 return handle
         os.close(handle)
     raise ResourceError(f"{what} cannot be locked: its lock is taken away again and again", ELSEWHERE)
+
+
+def _may_pass(error: Exception, folder: Path) -> bool:
+    """Whether a folder that cannot be made or opened may just be on its way out."""
+    cause = error.__cause__ or error
+    there = os.path.lexists(folder) and not folder.is_dir()
+    return isinstance(cause, FileNotFoundError) or (isinstance(cause, FileExistsError) and not there)
 
 
 def _hold(path: Path, what: Path, shared: bool) -> int:
@@ -414,7 +423,7 @@ def _hold(path: Path, what: Path, shared: bool) -> int:
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()} since {start}\n".encode(), 0)
     except BlockingIOError:
-        owner = os.pread(handle, 500, 0).decode("utf-8", "replace").strip() or "an unknown process"
+        owner = _owner(handle)
         os.close(handle)
         raise LockedError(
             f"{what} is in use by {owner}", "wait for it, stop it, or choose another folder"
@@ -426,6 +435,27 @@ def _hold(path: Path, what: Path, shared: bool) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def _owner(handle: int) -> str:
+    """What the owner of a lock wrote into it; one that has just begun may still be about to."""
+    for _ in range(20):
+        text = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
+        named = re.match(r"pid (\d+) on (.*) since ", text)
+        if named and (named[2] != socket.gethostname() or _lives(int(named[1]))):
+            return text
+        time.sleep(0.01)
+    return "another process"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def require_file(path: str | os.PathLike[str], what: str) -> Path:

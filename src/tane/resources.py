@@ -94,17 +94,21 @@ def _why_not_opened(path: str) -> int:
     return errno.EIO
 
 
+OF_MEMORY = (  # how libraries tell that they could not have more
+    "can't allocate memory", "Cannot allocate memory", "bad_alloc", "not enough memory", "out of memory",
+    "can't start new thread", "failed to map segment", "ThreadPoolBuildError",
+)  # fmt: skip
+
+
 def foreseen(error: BaseException) -> ResourceError | None:
     """An error of the system that nobody translated where it rose; None for what is no lack."""
-    text = str(error)
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or "bad_alloc" in text
-    ):
-        return ResourceError("out of memory", "lower --train.micro-batch-tokens, then --objective.block-size")
-    number = number_of(error)
+    text, number = str(error), number_of(error)
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if memory or number == errno.ENOMEM or any(told in text for told in OF_MEMORY):
+        return ResourceError(
+            "out of memory",
+            "free some; in training lower --train.micro-batch-tokens, then --objective.block-size",
+        )
     if number not in LACKS:
         return None
     name = getattr(error, "filename", None)

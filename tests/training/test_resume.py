@@ -263,3 +263,104 @@ def test_disk_full_in_a_save_leaves_the_newest_checkpoint(
     assert checkpoint.steps_in(recipe.run_path) == []
     result = train(recipe)
     assert weights_hash(result.path, 24) == weights_hash(whole.path, 24)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_counts_no_more(make_recipe: Make) -> None:
+    recipe = make_recipe("train.save_every=4 steps")
+    train(recipe)
+    root = recipe.run_path / "checkpoints"
+    newest = checkpoint.folder_of(recipe.run_path, 24)
+    kept = (newest / "model" / "model.safetensors").read_bytes()
+    (newest / "model" / "model.safetensors").write_bytes(kept[:-1])
+    train(recipe)
+    aside = [p for p in root.iterdir() if p.name.startswith(".damaged-step-000000024-")]
+    assert len(aside) == 1 and (aside[0] / "model" / "model.safetensors").read_bytes() == kept[:-1]
+    assert len(checkpoint.steps_in(recipe.run_path)) >= 2
+    assert (recipe.run_path / "model" / "config.json").is_file()
+
+
+def test_without_any_whole_checkpoint_nothing_is_touched(make_recipe: Make) -> None:
+    recipe = make_recipe()
+    train(recipe)
+    steps = checkpoint.steps_in(recipe.run_path)
+    for step in steps:
+        (checkpoint.folder_of(recipe.run_path, step) / "state" / "state.json").write_text("{}")
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match="no checkpoint that is intact"):
+            train(recipe)
+        assert checkpoint.steps_in(recipe.run_path) == steps
+
+
+def test_a_best_model_that_is_damaged_is_never_what_the_run_gives(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tane.training.pretraining import Pretraining
+
+    monkeypatch.setattr(Pretraining, "score", lambda self, valid: valid["loss"])  # the first is the best
+    recipe = make_recipe()
+    best = train(recipe).metrics["best_step"]
+    assert best == 8
+    (checkpoint.folder_of(recipe.run_path, best) / "model" / "config.json").write_text("{}")
+    again = train(recipe)
+    assert "the best checkpoint is lost" in capsys.readouterr().err
+    assert again.metrics["best_step"] == 24
+    assert (recipe.run_path / "model").resolve().parent.name == "step-000000024"
+
+
+@pytest.mark.parametrize("how", ["gone", "older"])
+def test_a_link_that_a_kill_left_behind_is_swapped_by_the_next_start(make_recipe: Make, how: str) -> None:
+    recipe = make_recipe()
+    best = train(recipe).metrics["best_step"]
+    link = recipe.run_path / "model"
+    expected = link.resolve()
+    link.unlink()
+    if how == "older":
+        other = next(s for s in checkpoint.steps_in(recipe.run_path) if s != best)
+        checkpoint.point_model(recipe.run_path, other)
+    assert train(recipe).metrics["already_finished"]
+    assert link.resolve() == expected
+
+
+def test_a_kill_between_the_two_records_of_a_run_leaves_one_that_starts(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, written = make_recipe("train.duration=2 steps"), list[str]()
+    write_text = resume.files.write_text
+
+    def killed(path: Path, text: str) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        write_text(path, text)
+
+    monkeypatch.setattr(resume.files, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe)
+    monkeypatch.undo()
+    assert written and train(recipe).metrics["steps"] == 2
+
+
+def test_the_log_of_a_resumed_run_tells_the_same_losses(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tane import signals
+    from tane.errors import Stopped
+    from tane.training.loop import Loop
+
+    whole = train(make_recipe(run="whole"))
+    original = Loop._step
+
+    def step(self: Loop) -> bool:
+        done = original(self)
+        if self.state.step in (13, 17):
+            signals._received.append("SIGTERM")
+        return done
+
+    monkeypatch.setattr(Loop, "_step", step)
+    recipe = make_recipe()
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            train(recipe)
+    train(recipe)
+    losses = [[e["loss"] for e in read_metrics(run, "step")] for run in (whole.path, recipe.run_path)]
+    assert losses[0] == losses[1] and len(losses[0]) == 4

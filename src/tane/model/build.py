@@ -6,41 +6,23 @@ and fast is filled in where the person said nothing: no dropout, one-kernel GELU
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import fnmatch
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import model_validator
 
-from tane import hub, progress
-from tane.errors import InputError
+from tane import files, hub, progress
+from tane.errors import InputError, IntegrityError
+from tane.model.folder import CONFIG, check_opened, check_size, check_weights, first_line, hushed, open_config
 from tane.model.vocabulary import change_vocabulary
 from tane.settings import Settings, option
+from tane.tokens import soundness
 from tane.tokens.order import key
 from tane.types import Vocabulary
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Keep transformers' bars and advice off the screen while this is open: tane says what matters itself."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
 
 PRESETS: dict[str, dict[str, Any]] = {
     "gpt2-tiny": {"model_type": "gpt2", "n_layer": 4, "n_embd": 256, "n_head": 4},
@@ -144,6 +126,7 @@ def build_config(
                 else f"see transformers' {config_class.__name__}"
             )
             raise InputError(f"model.config: {config_class.__name__} has no key {name!r}", hint)
+    soundness.check_counts("model.config", wanted, "see a preset for the usual numbers")
     given = {names[k] for k in wanted}
     defaults: dict[str, Any] = {"vocab_size": -(-vocabulary.size // PAD_TO) * PAD_TO}
     defaults |= {
@@ -162,7 +145,7 @@ def build_config(
     try:
         config = config_class(**{k: v for k, v in defaults.items() if k not in given}, **wanted)
     except Exception as error:  # transformers validates with classes of its own
-        raise InputError(f"model.config: {_first_line(error)}") from None
+        raise InputError(f"model.config: {first_line(error)}") from None
     if config.vocab_size < vocabulary.size:
         raise InputError(
             f"model.config.vocab_size is {config.vocab_size}, but the tokenizer has {vocabulary.size} pieces",
@@ -197,7 +180,7 @@ def build_model(
         try:
             model = auto.from_config(config)
         except Exception as error:
-            raise InputError(f"model.config: {_first_line(error)}") from None
+            raise InputError(f"model.config: {first_line(error)}") from None
     longest = positions(model)
     if longest is not None and block_size > longest:
         raise InputError(f"objective.block_size is {block_size}, but the model has {longest} positions")
@@ -275,18 +258,26 @@ def freeze(model: torch.nn.Module, patterns: list[str]) -> int:
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """The folder with config.json behind a MODEL: a run, a checkpoint, an export, any HF folder, or a hub
-    id."""
+    """The folder with config.json behind a MODEL: a run, a checkpoint, an export, any HF folder, or a hub id.
+
+    Raises IntegrityError where a file beside the weights of a checkpoint is not what was written.
+    """
     folder = hub.local_folder(name, "the model")
     for place in (folder, folder / "model"):
-        if (place / "config.json").is_file():
+        if (place / CONFIG).is_file():
+            files.require_as_written(place, weights=False)
             return place
+    if os.path.lexists(folder / "model"):
+        raise IntegrityError(
+            f"{folder / 'model'} has no {CONFIG}: it is damaged", "train again, or use another checkpoint"
+        )
     for place in sorted((folder / "checkpoints").glob("step-*/model"), reverse=True):
-        if (place / "config.json").is_file():
+        if (place / CONFIG).is_file():
+            files.require_as_written(place, weights=False)
             progress.say(f"{folder} has no best model yet (it was not evaluated): using {place.parent.name}")
             return place
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing"
-    raise InputError(f"{folder} holds no model: expected config.json, found {found}")
+    raise InputError(f"{folder} holds no model: expected {CONFIG}, found {found}")
 
 
 def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCausalLM") -> Any:
@@ -294,11 +285,15 @@ def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCaus
     import transformers
 
     folder = find_model(name)
-    check_folder(folder)
+    auto = getattr(transformers, auto_model)
+    config = open_config(folder)
+    with hushed():
+        check_size(folder, config, auto, check_weights(folder))
     try:
         with hushed():
-            model, notes = getattr(transformers, auto_model).from_pretrained(
+            model, notes = auto.from_pretrained(
                 str(folder),
+                config=config,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
@@ -307,12 +302,13 @@ def open_model(name: str | os.PathLike[str], auto_model: str = "AutoModelForCaus
                 ignore_mismatched_sizes=True,  # so that their names and shapes are told below
             )
     except Exception as error:  # whatever a foreign folder provokes, it is the folder's fault
-        raise InputError(f"{folder}: the model cannot be read: {_first_line(error)}") from None
+        raise InputError(f"{folder}: the model cannot be read: {first_line(error)}") from None
     missing = sorted(set(notes["missing_keys"]))
     if missing or notes["mismatched_keys"]:
         other = [f"{name} {list(found)}, not {list(due)}" for name, found, due in notes["mismatched_keys"]]
         names = ", ".join([*missing, *sorted(other)][:3])
         raise InputError(f"{folder}: weights are missing or have another shape: {names}")
+    check_opened(folder, model, notes)
     keep_fixed(model)
     return model
 
@@ -326,44 +322,3 @@ def keep_fixed(model: Any) -> None:
     for name, parameter in model.named_parameters():
         if name in fixed:
             parameter.requires_grad_(False)
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that names code, other repositories, pickles, or files outside itself."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        raise InputError(f"{folder / 'config.json'} is not valid JSON: it is damaged or cut") from None
-    if "auto_map" in config:
-        raise InputError(f"{folder} asks to run code of its own (auto_map), which tane never does")
-    for name, value in config.items():
-        if "attn_implementation" in name and "/" in str(value):
-            raise InputError(
-                f"{folder}: config.json asks to load attention code from {value!r}, which tane never does"
-            )
-    index = folder / "model.safetensors.index.json"
-    names = ["model.safetensors"]
-    if index.exists():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, RecursionError):
-            raise InputError(f"{index} is not the index that it should be") from None
-    root = folder.resolve()
-    cache = (
-        root.parent.parent if root.parent.name == "snapshots" else root
-    )  # a hub snapshot links to its blobs
-    for name in names:
-        path = folder / name
-        if not path.is_file():
-            others = sorted(p.name for p in folder.glob("*.bin")) + sorted(
-                p.name for p in folder.glob("*.pt")
-            )
-            found = f"; {others[0]} is a pickle, which tane does not read" if others else ""
-            raise InputError(f"{folder} has no weights {name}{found}")
-        if not path.resolve().is_relative_to(cache):
-            raise InputError(f"{folder}: the weights {name} lie outside the folder")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

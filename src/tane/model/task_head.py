@@ -20,10 +20,17 @@ from tane.model.build import (
     DROPOUTS,
     ModelSettings,
     build_config,
-    check_folder,
     find_model,
     hushed,
     keep_fixed,
+)
+from tane.model.folder import (
+    check_opened,
+    check_rows,
+    check_size,
+    check_weights,
+    first_line,
+    open_config,
 )
 from tane.tokens.order import key
 from tane.types import Vocabulary
@@ -84,38 +91,31 @@ def _open(
 ) -> Any:
     import transformers
 
-    check_folder(folder)
-    try:
-        config = transformers.AutoConfig.from_pretrained(
-            str(folder), trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # whatever a foreign folder provokes, it is the folder's fault
-        raise InputError(f"{folder}: its config.json cannot be read: {_first_line(error)}") from None
+    config = open_config(folder)
     _check_kind(config, auto_model)
     own = None if config.pad_token_id is not None else {"pad_token_id": vocabulary.pad_id}
     _tell(config, {**head, **(own or {})}, dropout)
+    auto = getattr(transformers, auto_model)
+    with hushed():
+        check_size(folder, config, auto, check_weights(folder))
     try:
         with hushed():
-            model, notes = getattr(transformers, auto_model).from_pretrained(
+            model, notes = auto.from_pretrained(
                 str(folder), config=config, use_safetensors=True, trust_remote_code=False,
                 local_files_only=True, dtype=torch.float32, output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )  # fmt: skip
     except Exception as error:
-        raise InputError(f"{folder}: the model cannot be read: {_first_line(error)}") from None
+        raise InputError(f"{folder}: the model cannot be read: {first_line(error)}") from None
     new = {*notes["missing_keys"], *(str(one[0]) for one in notes["mismatched_keys"])}
     heads = head_names(model)
     lacking = sorted(new - heads)
     if lacking:
         raise InputError(f"{folder}: weights are missing or have another shape: {', '.join(lacking[:3])}")
+    check_opened(folder, model, notes)
     if not new:
         progress.say(f"{folder} has a head for this task already: it is trained further")
-    rows = model.get_input_embeddings().weight.shape[0]
-    if vocabulary.size > rows:
-        raise InputError(
-            f"{folder}: its tokenizer has {vocabulary.size:,} pieces, and the model knows {rows:,}",
-            "give the model's own tokenizer",
-        )
+    check_rows(folder, model, vocabulary.size)
     return model
 
 
@@ -132,10 +132,6 @@ def start_at(model: Any, value: float) -> None:
     if last and last[-1].bias is not None:
         with torch.no_grad():
             last[-1].bias.fill_(value)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 # ---------------------------------------------------------------------------------------------------- LoRA

@@ -264,8 +264,11 @@ def require_best(run_dir: Path, state: TrainState, *, full: bool, strict: bool) 
             steps.remove(best)
     if best not in steps:  # damaged, or it made way for a better one of the run's old length
         state.best_step = state.best_score = None
-    if os.path.lexists(run_dir / "model") and not (run_dir / "model").exists():
-        point_model(run_dir, state.step if state.best_step is None else state.best_step)
+    # a kill may have come between a save and the swap of the link
+    wanted = state.best_step if state.best_step is not None else state.step
+    known = state.best_step is not None or state.finished or os.path.lexists(run_dir / "model")
+    if known and step_of(run_dir / "model") != wanted:
+        point_model(run_dir, wanted)
 
 
 def point_model(run_dir: Path, step: int) -> None:

@@ -64,9 +64,10 @@ def leaves_of(tree: dict[str, Any], known: Flat, prefix: str = "") -> Flat:
 
 
 def write(run_dir: Path, requested: Flat, resolved: Flat) -> None:
-    """Record both; the resolved one is a recipe that can be run."""
-    files.write_text(run_dir / REQUESTED, dump_yaml(nest(requested)))
+    """Record both; the resolved one is a recipe that can be run. The requested one comes last: only with it
+    is a run known as one, so a kill between the two leaves a start that is made again."""
     files.write_text(run_dir / RESOLVED, dump_yaml(nest(resolved)))
+    files.write_text(run_dir / REQUESTED, dump_yaml(nest(requested)))
 
 
 def settle(run_dir: Path, requested: Flat, rules: dict[str, str]) -> tuple[Flat, list[str]]:

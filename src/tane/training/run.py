@@ -32,7 +32,7 @@ from tane.types import TrainState
 
 def resolve_machine(train: TrainSettings) -> dict[str, Any]:
     """The machine's `auto`s as concrete values: dotted name -> value."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1").strip() not in ("", "1"):
         raise InputError(
             "this version trains in one process, and WORLD_SIZE asks for more", "start without torchrun"
         )
@@ -129,6 +129,7 @@ def fit(
         tracker.event(
             "start", state.step, total=plan.total, parameters=parameters, device=machine.device,
             precision=machine.precision, threads=machine.threads, torch=torch.__version__,
+            verify="full" if full else "fast",
             **parts.fingerprints,
         )  # fmt: skip
         progress.say(

@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.system.faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=55, help="stop starting trials after this time")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="only these rows")
-    parser.add_argument("--most", type=int, metavar="N", help="at most so many trials of each")
+    parser.add_argument("--fast", action="store_true", help="only the few trials of each that the tests make")
     parser.add_argument("--processes", type=int, default=2, help="trials side by side")
     parser.add_argument("--work", type=Path, default=ROOT / ".faults", help="where trials and results lie")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "reliability.md")
@@ -40,7 +40,7 @@ def main() -> int:
     ground = Ground(values.work / "ground")
     print("making what the trials start from", flush=True)
     ground.make()
-    trials = [(f, n) for f, n in in_turn(faults, results) if values.most is None or n < values.most]
+    trials = [(f, n) for f, n in in_turn(faults, results) if not values.fast or n < f.fast]
     count = [0]
 
     def tell(done: Done) -> None:
@@ -61,7 +61,11 @@ def main() -> int:
         done = results.of(fault)
         failures, cases = sum(bool(d.outcome.failure) for d in done), sum(d.outcome.cases for d in done)
         print(f"{fault.row:>4} {fault.name[:50]:<50} {failures:>3} / {cases:,}")
-    spent = json.loads((values.work / "minutes.json").read_text()) if (values.work / "minutes.json").exists() else 0
+    spent = (
+        json.loads((values.work / "minutes.json").read_text())
+        if (values.work / "minutes.json").exists()
+        else 0
+    )
     spent += (time.monotonic() - begin) / 60
     (values.work / "minutes.json").write_text(json.dumps(spent))
     values.page.write_text(page.write(faults, results, spent), encoding="utf-8")

@@ -189,7 +189,8 @@ def _injured(ground: Ground, scene: Scene, injury: Injury, *, lose: bool, draw: 
                 "n names gone": lost.gone,
             }
         else:
-            outcome.require(not (broken := scene.meanwhile(ground, place)), f"{told}: {broken}")
+            broken = scene.meanwhile(ground, place)
+            outcome.require(not broken, f"{told}: {broken}")
         if scene is SAVE and not lose:
             outcome.figures["least checkpoints left"] = len(checkpoint.steps_in(place / "run"))
         again = run([*scene.command(ground, place), "--quiet"], place)
@@ -209,11 +210,15 @@ FAULTS = (
     Fault("4b", "kill -9 at each call of an export", "the same", "the target is absent or whole",
           functools.partial(killed_at, (EXPORT,), CALLS, "4b"), 130, 1),
     Fault("1b", "kill -9 at each call of a preparation", "the same: text, tokenizer, tokens",
-          "the same command ends with the same bytes", functools.partial(killed_at, STAGES, CALLS, "1b"), 300, 2),
+          "the same command ends with the same bytes",
+          functools.partial(killed_at, STAGES, CALLS, "1b"), 300, 2),
     Fault("5", "kill -9 in the deleting of old checkpoints", "at each call that deletes or renames",
-          "never fewer than 2 whole checkpoints", functools.partial(killed_at, (SAVE,), DELETING, "5"), 30, 1),
-    Fault("6", "power loss", "killed at any call of rows 1, 3, 4; then what was not synced is cut, zeroed, undone",
-          "as those rows", functools.partial(killed_at, SCENES, CALLS, "6"), 250, 3),
+          "never fewer than 2 whole checkpoints",
+          functools.partial(killed_at, (SAVE,), DELETING, "5"), 30, 1),
+    Fault("6", "power loss",
+          "killed at any call of rows 1, 3, 4; then what was not synced is cut, zeroed, undone",
+          "as those rows",
+          functools.partial(killed_at, SCENES, CALLS, "6"), 250, 3),
     Fault("15b", "disk full at any call", "ENOSPC, EDQUOT at each call that writes, once or from then on",
           "exit 3 with the free bytes; the next start ends with the same bytes",
           functools.partial(failed_at, ("ENOSPC", "EDQUOT"), "15b"), 200, 3),

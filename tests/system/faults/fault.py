@@ -35,6 +35,12 @@ class Fault:
     trial: Callable[[Ground, int], Outcome]
     full: int  # trials of `make faults`
     fast: int  # trials of `make test`
+    first: int = 0  # so many before any fault goes beyond its own; 0: a third
+
+    @property
+    def quota(self) -> int:
+        """Trials that come before the others of `full`, for a suite that is bounded in time."""
+        return self.first or -(-self.full // 3)
 
     def told(self, outcomes: list[Outcome]) -> str:
         """The figures of all trials: median and most of each."""

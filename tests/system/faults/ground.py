@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -145,6 +146,23 @@ class Ground:
                 return done
 
             Loop._step = told  # type: ignore[method-assign]
+
+        return change
+
+    @staticmethod
+    def slowed(seconds: float) -> Change:
+        """Each step takes so much longer, so that something can happen between two."""
+
+        def change() -> None:
+            from tane.training.loop import Loop
+
+            step = Loop._step
+
+            def slow(self: Loop) -> bool:
+                time.sleep(seconds)
+                return step(self)
+
+            Loop._step = slow  # type: ignore[method-assign]
 
         return change
 

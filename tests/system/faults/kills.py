@@ -41,7 +41,7 @@ def tokenising(ground: Ground, number: int) -> Outcome:
         data = place / "data"
         recipe = ground.recipe(place / "run", data=data)
         start = Start(["prepare", recipe, "--quiet"], place, **_stretch(draw, 0.15))
-        time.sleep(draw.uniform(0, 1.6))
+        time.sleep(draw.uniform(0, 1.2))
         start.send()
         start.end()
         made = [p.name for p in data.glob("*") if not p.name.startswith(".")] if data.exists() else []
@@ -102,7 +102,7 @@ def exporting(ground: Ground, number: int) -> Outcome:
     with ground.place("export") as place:
         target, whole = place / "out", data_hashes(ground.exported)
         start = Start(["export", ground.whole, target, "--quiet"], place, **_stretch(draw, 0.15))
-        time.sleep(draw.uniform(0, 0.6))
+        time.sleep(draw.uniform(0, 0.45))
         start.send()
         start.end()
         there = target.exists()
@@ -219,7 +219,7 @@ FAULTS = (
     Fault("1", "kill -9 in tokenise", "at a random moment", "the same command ends with the same bytes",
           tokenising, 500, 3),
     Fault("2", "kill -9 in train", "at a random moment, a third of the time inside a longer save",
-          "the resumed run ends with the same bits; no more than the save interval is lost", training, 100, 4),
+          "the same bits in the end; no more than the save interval is lost", training, 100, 4, 100),
     Fault("4", "kill -9 in export", "at a random moment", "the target is absent or whole", exporting, 200, 3),
     Fault("7", "kill -9 in recovery", "killed, then again 1 to 5 times soon after the start", "as row 2",
           recovering, 60, 1),

@@ -80,7 +80,7 @@ def not_finite(ground: Ground, number: int) -> Outcome:
         found = {k: v for k, v in result_of(folder).items() if k != "blocks of each step"}
         outcome.require(again.code == 0, f"the next start ended with {again.code}: {again.err[-300:]}")
         outcome.require(not differences(found, {k: ground.result[k] for k in found}), "the weights differ")
-        outcome.figures = {"n steps made with it": 0.0, "steps to do again": step - (saved[-1] if saved else 0)}
+        outcome.figures = {"steps to do again": step - (saved[-1] if saved else 0)}
     return outcome
 
 
@@ -108,9 +108,10 @@ def leaping(ground: Ground, number: int) -> Outcome:
 
 
 FAULTS = (
-    Fault("23", "a loss or a gradient that is not finite", "NaN or infinity in one step, in the loss or one element",
-          "exit 6 before the update, names the step; every checkpoint finite; the next start ends with the same bits",
+    Fault("23", "a loss or a gradient that is not finite",
+          "NaN or infinity in one step, in the loss or one element of a gradient",
+          "exit 6 before the update, names the step; every checkpoint finite; the same bits afterwards",
           not_finite, 80, 2),
     Fault("24", "a loss ten times as large", "one step's loss is scaled",
-          "logged; by default training carries on, with train.stop_on_spike it stops (exit 6)", leaping, 60, 2),
+          "logged; training carries on, with train.stop_on_spike it stops (exit 6)", leaping, 60, 2),
 )  # fmt: skip

@@ -24,12 +24,13 @@ def write(faults: Sequence[Fault], results: Results, minutes: float) -> str:
         f"{time.strftime('%Y-%m-%d')}, {_machine()}. {trials:,} injuries in {len(faults)} ways, "
         f"{minutes:.0f} minutes of them on two cores; {failures} broke a promise.",
         "",
-        "`make faults` makes this page; it goes on where it was interrupted, and `--minutes` bounds it. Every",
-        "row is tried a few times by `make test` too. Commands are started by a fork of a process that has the",
-        "imports done, so kills in the start of Python itself are not among these. A failure is a broken",
-        "promise, whatever else went well; the bound is the upper end of the one-sided 95 % interval",
-        "(Clopper-Pearson) for the share of failures. `tane verify` and hashes of files are the judges: two runs",
-        "are equal when weights, optimizer state, the blocks of each step and the losses in the log are.",
+        "`make faults` makes this page; it goes on where it was interrupted, and `--minutes` bounds it.",
+        "Nearly every row is tried a few times by `make test` too. Commands are started by a fork of a",
+        "process that has the imports done, so kills in the start of Python itself are not among these. A",
+        "failure is a broken promise, whatever else went well; the bound is the upper end of the one-sided",
+        "95 % interval (Clopper-Pearson) for the share of failures. Two runs are equal when weights,",
+        "optimizer state, the blocks of each step and the losses in the log are. What the faults taught",
+        "stands in [bugs.md](bugs.md).",
         "",
         "| # | fault | injected by | promise | failures / N | bound | figures | s each |",
         "|---|---|---|---|---|---|---|---|",
@@ -77,4 +78,5 @@ def _machine() -> str:
     cores = len(os.sched_getaffinity(0))
     names = ("torch", "transformers", "safetensors")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{cores} cores, {platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}, {versions}"
+    system = f"{platform.system()} {platform.release().split('-')[0]}"
+    return f"{cores} cores, {system}, Python {platform.python_version()}, {versions}"

@@ -62,15 +62,16 @@ class Results:
 
 
 def in_turn(faults: Iterable[Fault], results: Results) -> list[tuple[Fault, int]]:
-    """The trials that are left, all faults getting on alike; the longest first."""
+    """The trials that are left, all faults getting on alike; what is long
+    first, then every fault's quota."""
     left = [
-        ((number + 1) / fault.full, fault.full, fault, number)
+        (fault.full > 3, number >= fault.quota, (number + 1) / fault.full, fault, number)
         for fault in faults
         for number in range(fault.full)
         if (fault.row, number) not in results.done
     ]
-    left.sort(key=lambda item: (item[1] > 3, item[0]))
-    return [(fault, number) for _, _, fault, number in left]
+    left.sort(key=lambda item: item[:3])
+    return [(fault, number) for *_, fault, number in left]
 
 
 def run_all(

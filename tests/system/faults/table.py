@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 
-from . import again, crash_points, damage, disk, inputs, kills, numbers, processes
+from . import (
+    again,
+    checkpoints,
+    crash_points,
+    damage,
+    disk,
+    inputs,
+    keys,
+    kills,
+    numbers,
+    processes,
+    surroundings,
+)
 from .fault import Fault
 
-_MODULES = (kills, crash_points, damage, disk, again, numbers, processes, inputs)
+_MODULES = (
+    kills, crash_points, damage, checkpoints, disk, again, keys, numbers, processes, surroundings, inputs,
+)  # fmt: skip
 
 
 def _place(row: str) -> tuple[int, str]:

@@ -101,7 +101,8 @@ def _attach(log: Path, injury: Injury | None) -> subprocess.Popen[bytes]:
 
 def count(log: Path, call: str) -> int:
     """How many calls of a name the first thread of a record made: each thread's are numbered alone."""
-    made = [m for line in log.read_text(errors="replace").splitlines() if (m := re.match(r"(\d+) +(\w+)\(", line))]
+    lines = log.read_text(errors="replace").splitlines()
+    made = [found for line in lines if (found := re.match(r"(\d+) +(\w+)\(", line))]
     return sum(m[1] == made[0][1] and m[2] == call for m in made)
 
 
