@@ -1,5 +1,6 @@
 """Evaluate, generate, export and plan on a small trained model."""
 
+import contextlib
 import json
 import math
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tane.errors import InputError, IntegrityError
+from tane.errors import InputError, IntegrityError, Interrupted
 from tane.recipe import Recipe, train
 from tane.use.evaluate import evaluate
 from tane.use.export import export
@@ -185,6 +186,45 @@ def test_the_export_opens_in_a_process_without_tane(run: Path, tmp_path: Path) -
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
         run / "model" / "model.safetensors"
     ).read_bytes()
+
+
+def test_an_export_replaces_a_model_and_nothing_else(run: Path, tmp_path: Path) -> None:
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    export(run, letters)  # an empty folder is no obstacle
+    export(run, letters, overwrite=True)
+    (letters / "config.json").unlink()
+    (letters / "手紙.txt").write_text("大切", encoding="utf-8")
+    with pytest.raises(InputError, match="holds something else than a model"):
+        export(run, letters, overwrite=True)
+    assert (letters / "手紙.txt").read_text(encoding="utf-8") == "大切"
+    assert [p.name for p in tmp_path.iterdir()] == ["letters"]
+
+
+def test_an_export_that_is_stopped_leaves_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tane.use import export as module
+
+    monkeypatch.setattr(module.signals, "_received", ["SIGTERM"])
+    monkeypatch.setattr(module.signals, "caught", contextlib.nullcontext)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM: nothing was written"):
+        export(run, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_whose_weights_changed_is_not_used(run: Path, tmp_path: Path) -> None:
+    out = Path(export(run, tmp_path / "out").path or "")
+    weights = out / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(IntegrityError, match=r"model\.safetensors is damaged or was changed"):
+        generate(out, prompts=["秋"])
+    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+        export(out, tmp_path / "again")
+    (out / "manifest.json").unlink()  # who changed it on purpose says so
+    generate(out, prompts=["秋"], max_new_tokens=1)
 
 
 def test_an_export_whose_tokenizer_gives_other_ids_is_not_published(run: Path, tmp_path: Path) -> None:
