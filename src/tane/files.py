@@ -438,14 +438,18 @@ def _hold(path: Path, what: Path, shared: bool) -> int:
 
 
 def _owner(handle: int) -> str:
-    """What the owner of a lock wrote into it; one that has just begun may still be about to."""
+    """What the owner of a lock wrote into it. One that has just begun may still be about to: what stands there
+    may be the name of the one before."""
+    told = ""
     for _ in range(20):
         text = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
         named = re.match(r"pid (\d+) on (.*) since ", text)
-        if named and (named[2] != socket.gethostname() or _lives(int(named[1]))):
+        here = named is not None and named[2] == socket.gethostname()
+        if named and here and _lives(int(named[1])):
             return text
+        told = text if named and not here else ""
         time.sleep(0.01)
-    return "another process"
+    return told or "another process"
 
 
 def _lives(pid: int) -> bool:
