@@ -271,6 +271,17 @@ def test_public_names_are_listed() -> None:
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 UNSAFE_NAMES = {
     "torch.load",
+    "torch.serialization.load",
+    "torch.distributed.checkpoint.load",
+    "torch.hub.load",
+    "torch.package.PackageImporter",
+    "numpy.load",  # memory maps of numbers alone are read; what this opens may be a pickle
+    "numpy.loads",
+    "os.popen",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+    "runpy.run_path",
+    "runpy.run_module",
     "jinja2.Template",
     "yaml.unsafe_load",
     "yaml.full_load",
@@ -291,6 +302,21 @@ def unsafe(source: str) -> list[str]:
     """What a file does that could run somebody else's code."""
     found = []
     tree = ast.parse(source)
+    named = {"np": "numpy", "pd": "pandas"} | {  # what a module is called here -> its own name
+        alias.asname: alias.name
+        for node in ast.walk(tree) if isinstance(node, ast.Import)
+        for alias in node.names if alias.asname
+    }  # fmt: skip
+    named |= {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }  # fmt: skip
+
+    def own_name(node: ast.AST) -> str:
+        first, dot, rest = ast.unparse(node).partition(".")
+        return named.get(first, first) + dot + rest
+
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name.split(".")[0] in UNSAFE_MODULES]
@@ -300,10 +326,10 @@ def unsafe(source: str) -> list[str]:
                 found.append(str(node.module))
             found += sorted(names & UNSAFE_NAMES)
         elif isinstance(node, ast.Attribute):
-            name = ast.unparse(node)
+            name = own_name(node)
             found += [name] if name in UNSAFE_NAMES else []
         elif isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
+            name = own_name(node.func)
             if name in BUILTINS or (
                 name.removeprefix("builtins.") in BUILTINS and name.startswith("builtins.")
             ):
@@ -311,10 +337,13 @@ def unsafe(source: str) -> list[str]:
             if name == "yaml.load":
                 loaders = {ast.unparse(k.value) for k in node.keywords if k.arg == "Loader"}
                 loaders |= {ast.unparse(a) for a in node.args[1:]}
+                loaders = {named.get(name, name) for name in loaders}
                 found += [] if loaders and loaders <= YAML_LOADERS else ["yaml.load without a safe loader"]
             for keyword in node.keywords:
                 value = ast.unparse(keyword.value)
-                if keyword.arg == "allow_pickle" or (keyword.arg == "trust_remote_code" and value != "False"):
+                if keyword.arg in ("allow_pickle", "weights_only") or (
+                    keyword.arg == "trust_remote_code" and value != "False"
+                ):
                     found.append(f"{keyword.arg}={value}")
                 if name.startswith("subprocess.") and keyword.arg == "shell" and value != "False":
                     found.append(f"shell={value}")
@@ -343,6 +372,18 @@ def unsafe(source: str) -> list[str]:
         "__import__('os')",
         "def f():\n    import pickle",
         "subprocess.run(x, shell=True)",
+        "np.load(p)",
+        "import numpy as n\nn.load(p, mmap_mode='r')",
+        "import torch as t\nt.load(p)",
+        "from torch.serialization import load",
+        "from torch import load as read\nread(p)",
+        "import yaml as y\ny.load(text)",
+        "from yaml import load\nload(text)",
+        "from yaml import UnsafeLoader as SafeLoader\nimport yaml\nyaml.load(t, Loader=SafeLoader)",
+        "import jinja2 as j\nj.Template(x)",
+        "import builtins as b\nb.exec(x)",
+        "from subprocess import run\nrun(x, shell=True)",
+        "load(p, weights_only=False)",
     ],
 )
 def test_the_checker_sees_what_is_unsafe(source: str) -> None:

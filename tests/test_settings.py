@@ -492,6 +492,15 @@ def test_options_show_every_setting_of_every_variant() -> None:
         assert ("optim.lr", str(registry.find("optim", name)().lr)) in shown
 
 
+def test_options_of_a_task_tell_what_must_be_named() -> None:
+    rows = list(options("task"))
+    assert {default for name, _, default, _ in rows if name == "task.kind"} == {"required"}
+    defaults = {name: default for name, _, default, _ in rows}
+    assert defaults["task.data.train.path"] == "required" and defaults["task.data.test.path"] == "none"
+    assert defaults["task.data.valid.quoting"] == "as task.data.quoting" != defaults["task.data.quoting"]
+    assert len({meaning for name, _, _, meaning in rows if name.endswith(".path")}) == 3
+
+
 def test_options_of_a_section() -> None:
     assert [row[0] for row in options("seed")] == ["seed"]
     assert {row[0] for row in options("train.early_stopping")} == {

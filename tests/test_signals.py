@@ -114,8 +114,8 @@ def test_the_second_signal_leaves_at_once(numbers: tuple[int, int]) -> None:
 ORPHAN = """
 import os, subprocess, sys
 code = (
-    "from tane import signals; signals.die_with_parent(); print('born', flush=True); import time; "
-    "time.sleep(60)"
+    "import os, time; from tane import signals; signals.die_with_parent(os.getppid()); "
+    "print('born', flush=True); time.sleep(60)"
 )
 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()

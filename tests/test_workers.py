@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,44 @@ def test_one_job_stays_in_this_process() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
+def test_jobs_are_asked_for_as_they_are_given_out(count: int) -> None:
+    asked: list[int] = []
+
+    def many() -> Iterator[dict[str, Any]]:
+        for n in range(20):
+            asked.append(n)
+            yield {"n": n}
+
+    found = workers.run_jobs(HERE + "double", many(), count)
+    for done in range(1, 21):
+        next(found)
+        assert len(asked) <= done + count
+    assert next(found, None) is None
+    assert asked == list(range(20))
+
+
+def test_a_large_job_arrives_whole() -> None:
+    sent = [{"n": n, "text": "日本語" * 500_000} for n in range(3)]
+    assert sorted(r["twice"] for _, r in workers.run_jobs(HERE + "double", sent, 2)) == [0, 2, 4]
+
+
+def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+    started: list[Any] = []
+
+    def refuse_the_second(*arguments: Any, **options: Any) -> Any:
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", refuse_the_second)
+    with pytest.raises(ResourceError, match="cannot be started: Resource temporarily unavailable"):
+        list(workers.run_jobs(HERE + "double", jobs(2), 2))
+    assert started[0].poll() is not None
+
+
+@pytest.mark.parametrize("count", [1, 2])
 def test_an_error_of_ours_comes_as_it_is(count: int) -> None:
     with pytest.raises(InputError, match="row 2 is bad") as caught:
         list(workers.run_jobs(HERE + "refuse", jobs(4), count))
@@ -90,6 +129,50 @@ def test_a_signal_ends_the_work_and_the_children(tmp_path: Path) -> None:
         with pytest.raises(Interrupted, match="stopped by SIGTERM: counting is not finished"):
             list(workers.run_jobs(HERE + "die", [{"n": 0, "folder": str(tmp_path)}] * 2, 2, what="counting"))
     assert not alive(tmp_path)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.2])
+def test_a_child_that_is_killed_before_it_works_is_told(tmp_path: Path, moment: float) -> None:
+    found = workers.run_jobs(HERE + "die", [{"n": 0, "folder": str(tmp_path)}] * 3, 3)
+    born: list[workers._Child] = []
+
+    class Noted(workers._Child):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            born.append(self)
+            if len(born) == 3:
+                time.sleep(moment)
+                born[1].process.kill()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_Child", Noted)
+        with pytest.raises(ResourceError, match="killed by signal 9"):
+            next(found)
+    assert [child.process.returncode for child in born] == [-9, -9, -9] and not alive(tmp_path)
+
+
+def test_a_child_whose_parent_is_gone_already_does_nothing(tmp_path: Path) -> None:
+    """The parent dies after it gave the job, and before its child could ask to be told of it."""
+    code = (
+        "import os, sys\nfrom tane.workers import _Child\n"
+        f"_Child('{HERE}die', {{}}).give(0, {{'n': 0, 'folder': sys.argv[1]}})\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and not list(tmp_path.iterdir()):
+        if not any(f"{HERE}die".encode() in line and b"child(" in line for line in command_lines()):
+            break
+        time.sleep(0.05)
+    assert not list(tmp_path.iterdir()), "the job of a dead parent was begun"
+
+
+def command_lines() -> list[bytes]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(place.read_bytes())
+    return found
 
 
 def test_children_die_with_their_parent(tmp_path: Path) -> None:

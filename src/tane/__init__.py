@@ -27,6 +27,7 @@ _PUBLIC = {
     "fill_mask": "tane.use.fill",
     "export": "tane.use.export",
     "verify": "tane.use.verify",
+    "doctor": "tane.use.doctor",
     "data": "tane.use.data",
     "show_data": "tane.use.data",
     "show_tokenizer": "tane.use.tokenizers",

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import ParseResult, urlparse
 
 from tane.errors import InputError
 
@@ -37,20 +37,33 @@ def local_folder(name: str | os.PathLike[str], what: str) -> Path:
 
 
 def reachable(timeout: float = 3.0) -> bool:
-    """Whether the hub (or HF_ENDPOINT) answers on its port within `timeout` seconds."""
+    """Whether the hub (or HF_ENDPOINT), or the proxy that stands before it, answers on its port within
+    `timeout` seconds."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
-    url = urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    endpoint = urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
 
     def connect() -> bool:
+        url = _asked(endpoint)
         port = url.port or (443 if url.scheme == "https" else 80)
         with socket.create_connection((url.hostname or "", port), timeout):
             return True
 
     try:
         return _within(timeout, connect)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a port that is none
         return False
+
+
+def _asked(url: ParseResult) -> ParseResult:
+    """The proxy that the environment names for a URL, else the URL itself."""
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(url.hostname or ""):
+        return url
+    return urlparse(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> Any:

@@ -37,6 +37,7 @@ def bar(total: float | None, what: str, unit: str, *, scale: bool = True, initia
     """A tqdm bar, also in notebooks; nothing is drawn where stderr is no terminal or under `--quiet`."""
     from tqdm.auto import tqdm
 
+    tqdm.monitor_interval = 0  # no thread that watches bars: it fails loudly where memory is short
     notebook = "ipykernel" in sys.modules
     hidden = _silent or not (notebook or sys.stderr.isatty())
     return tqdm(

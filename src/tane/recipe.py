@@ -37,7 +37,7 @@ from tane.settings import (
     part_of,
     type_name,
 )
-from tane.tasks.settings import DEFAULTS, TaskSettings, with_defaults
+from tane.tasks.settings import DEFAULTS, TaskSettings, option_of, with_defaults
 from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
@@ -175,7 +175,8 @@ def options(section: str = "") -> Iterator[tuple[str, str, str, str]]:
             only = f" ({variant})" if variant else ""
             usual = _of_task(name)
             only += f" (with a task: {usual})" if usual is not None and not variant else ""
-            yield name, kind, "none" if text is None else str(text), info.description + only
+            shown, meaning = option_of(name, "none" if text is None else str(text), info.description)
+            yield name, kind, shown, meaning + only
 
 
 def _of_task(name: str) -> Any:

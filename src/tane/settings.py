@@ -252,7 +252,7 @@ def explain(error: ValidationError, cls: type[Settings], where: str) -> InputErr
     remedy = ""
     for fault in error.errors():
         keys, holder = _place(fault["loc"], cls)
-        name = ".".join(keys)
+        name = ".".join(keys) or "a key"
         if fault["type"] == "extra_forbidden":
             close = difflib.get_close_matches(keys[-1], holder.model_fields, 1) if holder else []
             meant = ".".join([*keys[:-1], close[0]]) if close else nearest(keys, cls)

@@ -53,11 +53,14 @@ def poll(what: str) -> None:
         raise Interrupted(f"stopped by {_received[0]}: {what}")
 
 
-def die_with_parent() -> None:
-    """For a child process: die when the parent dies, however it dies (Linux; elsewhere nothing happens)."""
+def die_with_parent(parent: int) -> None:
+    """For a child process of the process `parent`: die when it dies, however it dies, also when it is dead
+    already (where the system is not Linux, only then)."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the system was asked to tell
+        os._exit(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

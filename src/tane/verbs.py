@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tane
-from tane.errors import InputError, IntegrityError
+from tane.errors import InputError, IntegrityError, ResourceError
 
 Values = argparse.Namespace
 
@@ -251,8 +251,23 @@ def _verify(values: Values, _: list[str]) -> Any:
     if not result.metrics["ok"]:
         count = len(result.metrics["bad"])
         raise IntegrityError(
-            f"{values.path}: {count} files are damaged, missing or unknown", "", result.json()
+            f"{values.path}: {count} files are damaged, missing, unknown or stale",
+            "",
+            result.json(),
         )
+    return result
+
+
+def _doctor(values: Values, _: list[str]) -> Any:
+    result = tane.doctor()
+    if not values.json:
+        from tane.use.doctor import report
+
+        print(report(result.metrics))
+    for trap in result.metrics["traps"]:
+        if trap["stops"]:
+            found = f"training is impossible here: {trap['found']}"
+            raise ResourceError(found, trap["remedy"], result.json())
     return result
 
 
@@ -366,7 +381,7 @@ VERBS: dict[str, Verb] = {
             flag("--column", nargs="+", metavar="NAME", help="columns with text, if not those of training"),
             flag("--sheet", metavar="NAME", help="the sheet of a workbook"),
             flag("--split", metavar="NAME", help="the split of a saved or hub data set"),
-            flag("--format", metavar="NAME", help="what it is, where its name does not tell, such as tsv"),
+            flag("--format", metavar="NAME", help="what the file is, if its name does not tell, such as tsv"),
             flag("--quoting", choices=("standard", "none"), help="of csv and tsv"),
             flag("--encoding", default="auto", help="of the file; auto finds it"),
         ),
@@ -489,8 +504,9 @@ VERBS: dict[str, Verb] = {
             ),
         ),
     ),
+    "doctor": Verb("the state of this machine: what it has, known traps and their remedies", _doctor),
     "verify": Verb(
-        "hash again every file of a data folder, run or export",
+        "is it whole, and does it fit together? every file of a data folder, run or export",
         _verify,
         (
             flag("path", metavar="PATH", help="the folder"),

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tane.errors import TaneError
+from tane.errors import ResourceError, TaneError
 from tane.sample import CLOZE
 from tane.text.corpus import Corpus
 from tane.training.tracker import read_metrics
+from tane.use import demo as module
 from tane.use.demo import demo
 
 Captured = pytest.CaptureFixture[str]
@@ -104,3 +105,25 @@ def test_without_a_sentence_to_put_a_blank_into(place: Path, capsys: Captured) -
     bert = demo(place / "words", inputs=[str(own)], steps=2, bert_steps=2).metrics["bert"]
     assert bert["fills"] == [] and bert["cloze_top1"] is None and bert["cloze_top5"] is None
     assert "no sentence" in capsys.readouterr().out
+
+
+def test_a_file_where_its_folder_is_due(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match="a file stands where a folder is due"):
+        demo(tmp_path / "file")
+
+
+def test_pairs_that_were_half_written_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise TaneError("the pairs are there")
+
+    monkeypatch.setattr(module, "_train", stop)
+    (tmp_path / "pair-files").mkdir()
+    (tmp_path / "pair-files" / "train.csv").touch()
+    with pytest.raises(TaneError, match="are there"):
+        module._pairs(tmp_path, str(tmp_path), 1)
+    assert all(
+        (tmp_path / "pair-files" / f"{name}.csv").stat().st_size for name in ("train", "valid", "test")
+    )

@@ -151,7 +151,8 @@ def test_inputs_of_several_kinds_in_one_recipe(real_data: Path, tmp_path: Path) 
          "quoting": "none", "column": "#1 String"},
     ]  # fmt: skip
     meta = build_corpus(CorpusSettings(inputs=inputs), tmp_path / "corpus").meta  # type: ignore[arg-type]
-    found = {Path(i["path"]).name: i["ledger"] for i in meta["inputs"]}
+    records = Corpus.open(tmp_path / "corpus").inputs()
+    found = {Path(i["path"]).name: i["ledger"] for i in records}
     assert found["snow-t15-shared.xlsx"]["documents"] == 40_000
     assert found["jec-basic-sentences.tsv"]["documents"] == 5304
     assert found["valid-v1.3.json"]["documents"] == 2 * 1457

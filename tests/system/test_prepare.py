@@ -24,8 +24,8 @@ from tane import files
 from tane.text import parts, pieces
 parts.PART_BYTES, parts._BATCH, pieces.PIECE_BYTES = 30_000, 1000, 40_000
 publish = files.publish
-def noted(target, kind, write):
-    found = publish(target, kind, write)
+def noted(target, kind, write, **more):
+    found = publish(target, kind, write, **more)
     with open(sys.argv[1], "a") as log:
         log.write(f"{kind} {target.name}\\n")
     return found

@@ -23,7 +23,7 @@ class Answer:
     silent: it is left open there, and nothing more is sent until the test ends; announced: Content-Length,
     other than the truth; extra: sent after the body; ranges: whether Range is obeyed; range_as: its
     Content-Range, other than the truth ({start}: what was asked for); range_from: where the part begins
-    instead of there; headers: further ones.
+    instead of there; headers: further ones; farewell: over TLS, the end is announced (close_notify).
     """
 
     content: bytes = b""
@@ -41,6 +41,7 @@ class Answer:
     chunked: bool = False
     extra: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    farewell: bool = False
 
 
 @dataclass
@@ -108,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif answer.cut is None:
             self.wfile.write((b"0\r\n\r\n" if answer.chunked else b"") + answer.extra)
+        if answer.farewell and isinstance(self.connection, ssl.SSLSocket):
+            self.connection.unwrap()
 
     def _send(self, data: bytes, answer: Answer) -> None:
         for at in range(0, len(data), 50_000):

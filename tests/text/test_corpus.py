@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -59,7 +60,7 @@ def check_law(corpus: Corpus) -> None:
     assert ledger["found"] == sum(map(len, documents.values())) + gone
     ids = [d.id for docs in documents.values() for d in docs]
     assert len(set(ids)) == len(ids)
-    assert sum(i["ledger"]["read"] for i in meta["inputs"]) == ledger["read"]
+    assert sum(i["ledger"]["read"] for i in corpus.inputs()) == ledger["read"]
 
 
 def write(path: Path, data: str | bytes) -> str:
@@ -328,10 +329,45 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest
     assert isinstance(next(first.documents("train")), Document)
 
 
+def test_a_corpus_whose_manifest_holds_the_inputs_is_read(tmp_path: Path) -> None:
+    """As 0.1 wrote it."""
+    paths = [write(tmp_path / f"{n}.txt", f"{n}番の文です。".encode()) for n in range(3)]
+    new = make(tmp_path, inputs=paths, unit="line")
+    records = list(new.inputs())
+
+    def write_old(folder: Path) -> dict[str, Any]:
+        for path in new.folder.iterdir():
+            if path.name not in (files.MANIFEST, "inputs.jsonl"):
+                shutil.copyfile(path, folder / path.name)
+        return {**new.meta, "inputs": records}
+
+    files.publish(tmp_path / "old", "corpus", write_old)
+    old = Corpus.open(tmp_path / "old", full=True)
+    assert list(old.inputs()) == records and [r["path"] for r in records] == paths
+    assert list(old.texts("train")) == list(new.texts("train"))
+    settings = CorpusSettings(inputs=list(paths), unit="line")
+    assert fingerprint(settings, old.inputs()) == fingerprint(settings, input_state(settings))
+    assert old.meta["fingerprint"] == fingerprint(settings, input_state(settings))
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+def test_damaged_records_of_the_inputs_are_told(tmp_path: Path, damage: str) -> None:
+    corpus = make(tmp_path, inputs=[write(tmp_path / "a.txt", "文です。\n\n次です。".encode())])
+    path = corpus.folder / "inputs.jsonl"
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(data[:-9] if damage == "cut" else b"[1]\n")
+    with pytest.raises(IntegrityError, match=r"inputs\.jsonl is damaged or missing"):
+        list(corpus.inputs())
+    with pytest.raises(IntegrityError, match=r"inputs\.jsonl"):
+        Corpus.open(corpus.folder)
+
+
 def test_the_manifest_says_how_it_was_made(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "日本語の文です。\n\n次の文です。".encode("cp932"))
-    meta = make(tmp_path, inputs=[{"path": path, "unit": "line"}]).meta
-    item = meta["inputs"][0]
+    corpus = make(tmp_path, inputs=[{"path": path, "unit": "line"}])
+    [item], meta = corpus.inputs(), corpus.meta
     assert item["path"] == path and item["found"] == {"encoding": "cp932"} and item["unit"] == "line"
     assert item["bytes"] == Path(path).stat().st_size and item["sha256"] == files.sha256(Path(path))
     assert meta["settings"]["normalize"] == "nfkc" and meta["settings"]["inputs"][0]["path"] == path
@@ -523,7 +559,7 @@ def test_aozora_works(tmp_path: Path, name: str, unit: str) -> None:
     text = "\n".join([*corpus.texts("train"), *corpus.texts("valid")])
     assert not re.search("《|［＃|※", text)
     assert corpus.meta["ledger"]["read"] == len(Path(path).read_bytes().decode("cp932"))
-    assert corpus.meta["inputs"][0]["found"]["encoding"] == "cp932"
+    assert next(corpus.inputs())["found"]["encoding"] == "cp932"
     assert all(d.meta["title"] and d.meta["author"] for d in corpus.documents("train"))
     assert all(corpus.meta["documents"].values())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,3 +74,30 @@ def test_the_rule(
 def test_runs_put_neighbours_together() -> None:
     values = iter([(1.0, 2), (1.0, 3), (2.0, 0), (1.0, 1), (0.5, 4), (1.0, 1)])
     assert fates.runs(values) == [[1.0, 6], [0.5, 4], [1.0, 1]]
+
+
+@pytest.mark.parametrize("distinct", [1, 1000, 400_000])
+def test_memory_is_bounded_however_many_documents_are_equal(
+    distinct: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fates, "STEP", 5_000)
+    monkeypatch.setattr(fates, "LIMIT", 10_000)
+    rows = np.zeros(400_000, dtype=ROW)
+    numbers = np.arange(len(rows), dtype=np.uint64) % np.uint64(distinct)
+    rows["high"] = rows["key_high"] = numbers * np.uint64(0x9E3779B97F4A7C15)
+    for number, some in enumerate(np.split(rows, [100_000, 100_001])):
+        some.tofile(tmp_path / f"{number}.bin")
+    told = fates.Rows([tmp_path / f"{number}.bin" for number in range(3)])
+    assert told.count == len(rows) and max(map(len, told)) <= 5_000
+    found = np.empty(len(rows), dtype=np.uint8)
+    del rows, numbers
+    tracemalloc.start()
+    try:
+        fates.decide(told, 0, 0.0, exact=True, fates=found, place=tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000, "10,000 digests take about 100 bytes each, and 5,000 rows as much"
+    assert (found[:distinct] == Fate.TRAIN).all() and (found[distinct:] == Fate.DUPLICATE).all()
+    assert fates.totals(told, found)[Fate.TRAIN][0] == distinct
+    assert len(list(tmp_path.iterdir())) == 3, "the temporary file has no name"

@@ -19,7 +19,7 @@ from tane.errors import InputError
 from tane.text import packing
 from tane.text.packing import GZIP, SKIPPABLE, ZSTD, Packing, unpack
 from tane.text.raw import Raw
-from tests.text.mutations import survives
+from tests.fuzz.mutations import survives
 
 TEXT = "一つ目の段落です。\n\n二つ目です。\n".encode()
 BOTH = pytest.mark.parametrize("kind", [GZIP, ZSTD], ids=["gzip", "zstd"])
@@ -192,5 +192,5 @@ def test_mutations_give_the_text_or_an_error(kind: Packing, tmp_path: Path) -> N
         members += len(out) > len(text)
 
     good = pack(kind, text)
-    kept = sum(survives(read, path, good, number) for number in range(2_000))
-    assert 0 < kept < 400 and members < 20  # bits of the header that no reader needs; a whole member twice
+    kept = sum(survives(read, path, good, number) for number in range(400))
+    assert 0 < kept < 80 and members < 10  # bits of the header that no reader needs; a whole member twice

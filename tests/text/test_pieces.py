@@ -62,6 +62,20 @@ def test_neighbours_share_a_piece_and_a_large_file_is_alone(texts: Path, small: 
     assert plan == planned(options(texts)) and len({piece.name for piece in plan}) == 5
 
 
+def test_a_piece_has_no_more_than_so_many_files(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = build_corpus(options(texts), tmp_path / "whole" / "corpus")
+    monkeypatch.setattr(pieces, "PIECE_FILES", 4)
+    assert [len(piece.inputs) for piece in planned(options(texts))] == [4, 4, 1]
+    cut_up = build_corpus(options(texts), tmp_path / "cut" / "corpus")
+    assert len(cut_up.meta["parts"]) == 3 and len(whole.meta["parts"]) == 1
+    assert {**cut_up.meta, "parts": 0} == {**whole.meta, "parts": 0}
+    found = [Corpus.open(tmp_path / name / "corpus") for name in ("whole", "cut")]
+    assert list(found[0].documents("train")) == list(found[1].documents("train"))
+    assert list(found[0].inputs()) == list(found[1].inputs()) and len(list(found[0].inputs())) == 9
+
+
 def test_a_pieces_name_tells_how_it_is_read(texts: Path, small: None) -> None:
     names = [piece.name for piece in planned(options(texts))]
     for other in ({"normalize": "nfc"}, {"max_document_chars": 9}, {"on_bad": "skip"}, {"dedup": "none"}):

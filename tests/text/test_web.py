@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import pytest
 
-from tane import files, signals
+from tane import signals
 from tane.errors import InputError, IntegrityError, Interrupted, ResourceError
 from tane.text import transfer, web
 from tane.text.web import PARTIAL, RECORD, cache_folder, fetch, masked, safe_name
@@ -32,14 +32,27 @@ HASH = hashlib.sha256(DATA).hexdigest()
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no proxies, and little patience."""
+    """An empty cache, no proxies, no pause, and patience that no busy machine exhausts."""
     monkeypatch.setenv("TANE_CACHE", str(tmp_path / "cache"))
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    for module, name, value in ((transfer, "STALL", 0.4), (transfer, "GRACE", 0.1), (web, "PAUSE", 0.0)):
-        monkeypatch.setattr(module, name, value)
+    for name in ("CONNECT", "STALL", "GRACE"):
+        monkeypatch.setattr(transfer, name, 30.0)
+    monkeypatch.setattr(web, "PAUSE", 0.0)
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def impatient_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer may be silent for 0.4 s; from the first retry on, silence is borne."""
+    patient = transfer.STALL
+
+    def wait(seconds: float) -> None:
+        monkeypatch.setattr(transfer, "STALL", patient)
+
+    monkeypatch.setattr(transfer, "STALL", 0.4)
+    monkeypatch.setattr(web, "_wait", wait)
 
 
 def refused(url: str, **options: Any) -> str:
@@ -154,7 +167,11 @@ def test_a_file_that_a_person_put_there(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     "validator", [{"etag": '"a"'}, {"etag": "", "modified": "Mon, 01 Jan 2024 00:00:00 GMT"}]
 )
-def test_cut_in_the_middle_then_resumed(cache: Path, how: str, validator: dict[str, Any]) -> None:
+def test_cut_in_the_middle_then_resumed(
+    cache: Path, how: str, validator: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    if how == "silent":
+        request.getfixturevalue("impatient_once")
     bad = {
         "reset": Answer(DATA, cut=1_000_000, **validator),
         "silent": Answer(DATA, silent=1_000_000, **validator),
@@ -195,7 +212,8 @@ def test_the_server_dies_for_good(cache: Path, capsys: pytest.CaptureFixture[str
     assert "going on at" in capsys.readouterr().err
 
 
-def test_a_server_that_says_nothing(cache: Path) -> None:
+def test_a_server_that_says_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "STALL", 0.4)
     with serving(Answer(DATA, silent=0, ranges=False)) as server:
         assert "no byte came for 0.4 s" in refused(server.url + "/a.txt")
     listener = socket.create_server(("127.0.0.1", 0))  # takes connections, never answers
@@ -297,7 +315,8 @@ def test_chunks_that_never_end_properly(cache: Path) -> None:
         assert "broken off" in refused(server.url + "/a.txt") and not list(cache.rglob("a.txt"))
 
 
-def test_a_connection_that_stays_open_after_the_whole() -> None:
+def test_a_connection_that_stays_open_after_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "GRACE", 0.1)
     with serving(Answer(DATA, silent=len(DATA))) as server:
         assert fetch(server.url + "/a.txt").read_bytes() == DATA
 
@@ -454,10 +473,6 @@ def test_https(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "certificate cannot be verified" in refused(server.url + "/a.txt")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert fetch(server.url + "/a.txt").read_bytes() == DATA and len(server.requests) == 2
-    with serving(Answer(DATA, silent=1_000_000), GOOD, certificate=certificate) as server:
-        assert fetch(server.url + "/a.txt").read_bytes() == DATA and len(server.requests) == 2
-    with serving(Answer(DATA, length=False, ranges=False), certificate=certificate) as server:
-        assert "broken off" in refused(server.url + "/a.txt"), "an end that TLS does not vouch for"
     with serving(GOOD) as plain:
         down = Answer(status=302, headers=(("Location", plain.url + "/a.txt"),))
         with serving(down, certificate=certificate) as server:
@@ -466,6 +481,38 @@ def test_https(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             server.answers[:] = [GOOD]
             plain.answers[:] = [up]
             assert fetch(plain.url + "/a.txt").read_bytes() == DATA
+
+
+def test_silence_over_tls(certificate: Path, monkeypatch: pytest.MonkeyPatch, impatient_once: None) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(Answer(DATA, silent=1_000_000), GOOD, certificate=certificate) as server:
+        assert fetch(server.url + "/a.txt").read_bytes() == DATA and len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"),
+    [
+        (Answer(DATA), True),
+        (Answer(DATA, chunked=True), True),
+        (Answer(DATA, length=False, farewell=True), True),
+        (Answer(DATA, length=False, ranges=False), False),
+    ],
+    ids=["announced", "chunked", "TLS says so", "nobody says so"],
+)
+def test_an_end_over_tls_needs_a_voucher(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer, taken: bool
+) -> None:
+    """Anybody on the way can end a connection: where nothing says that the file is whole, it is not taken."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(answer, certificate=certificate) as server:
+        if taken:
+            assert fetch(server.url + "/a.txt").read_bytes() == DATA and len(server.requests) == 1
+        else:
+            message = refused(server.url + "/a.txt")
+            assert (
+                "broken off 4 times, at last after 3,000,000 bytes: the connection ended without" in message
+            )
+            assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize(
@@ -621,4 +668,4 @@ def test_an_input_of_a_corpus() -> None:
         folder = Path(os.environ["TANE_CACHE"]).parent / "corpus"
         build_corpus(settings, folder)
     assert list(Corpus.open(folder).texts("train")) == ["一つ目の段落です。", "二つ目の段落です。"]
-    assert files.check(folder).meta["inputs"][0]["path"] == server.url + "/a.txt.gz"
+    assert next(Corpus.open(folder).inputs())["path"] == server.url + "/a.txt.gz"

@@ -282,7 +282,10 @@ def test_batches_are_bounded(bpe: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(encoder._road, "encode", noting)
     assert len(encoder.encode_batch(["あ" * 1000] * 1000)) == 1000
-    assert len(seen) == 4 and max(seen) <= module.BATCH_CHARS
+    assert len(seen) == 5 and max(seen) <= module.BATCH_CHARS
+    seen.clear()
+    assert len(encoder.encode_batch(["あ"] * 50_000)) == 50_000
+    assert max(seen) <= module.BATCH_CHARS / module.DOCUMENT, "each text takes memory, however short it is"
 
 
 def test_a_tokenizer_without_an_end_of_text(bpe: Path, tmp_path: Path) -> None:

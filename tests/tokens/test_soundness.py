@@ -11,7 +11,7 @@ import pytest
 
 from tane.errors import InputError
 from tane.tokens import soundness, spm, taken
-from tests.text.mutations import survives
+from tests.fuzz.mutations import survives
 from tests.tokens import make_bad_tokenizers as bad
 from tests.tokens import models
 
@@ -70,14 +70,14 @@ def json_reader(path: Path) -> None:
 @pytest.mark.parametrize("make", [bad.unigram, bad.bpe])
 def test_mutated_tokenizer_json(tmp_path: Path, make: Any) -> None:
     good = json.dumps(make(), ensure_ascii=False).encode()
-    read = [survives(json_reader, tmp_path / "tokenizer.json", good, number) for number in range(1000)]
-    assert 50 < read.count(True) < 950, "some are harmless, most are not"
+    read = [survives(json_reader, tmp_path / "tokenizer.json", good, number) for number in range(200)]
+    assert 10 < read.count(True) < 190, "some are harmless, most are not"
 
 
 def test_mutated_sentencepiece_models(tmp_path: Path) -> None:
     good = bad.spm(tmp_path / "good.model")
-    read = [survives(spm.convert, tmp_path / "m.model", good, number) for number in range(2000)]
-    assert 100 < read.count(True) < 1900
+    read = [survives(spm.convert, tmp_path / "m.model", good, number) for number in range(200)]
+    assert 5 < read.count(True) < 190
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from tane.errors import InputError
 from tane.sample.cloze import held_out_in
+from tane.sample.output import write_whole
 from tane.sample.plots import PLOTS
 from tane.sample.teller import FactDeck, Teller
 
@@ -35,7 +37,8 @@ def _tell(rng: Random, deck: FactDeck, weights: list[float]) -> Teller:
 def stories(seed: int = 0, count: int = DEFAULT) -> Iterator[str]:
     """Yields `count` short stories, each of 4 to 9 sentences in one line; no story comes twice.
 
-    Equal seeds give equal stories. The sentences of `CLOZE`, filled in, never stand among them.
+    Equal seeds give equal stories. The sentences of `CLOZE`, filled in, never stand among them. Raises
+    InputError when no more new ones come.
     """
     if count < 0:
         raise ValueError(f"count must not be negative: {count}")
@@ -52,7 +55,7 @@ def stories(seed: int = 0, count: int = DEFAULT) -> Iterator[str]:
             if _SHORTEST <= len(teller.lines) <= _LONGEST and text not in seen and not held_out_in(text):
                 break
         else:
-            raise RuntimeError(f"no new story in {_KEEP} attempts after {len(seen)} stories; ask for fewer")
+            raise InputError(f"no new story in {_KEEP} attempts after {len(seen):,} of them", "ask for fewer")
         seen.add(text)
         yield text
 
@@ -60,17 +63,9 @@ def stories(seed: int = 0, count: int = DEFAULT) -> Iterator[str]:
 def write_corpus(path: str | os.PathLike[str], seed: int = 0, count: int = DEFAULT) -> int:
     """Writes the stories to `path` (UTF-8, LF, a blank line between stories); returns how many.
 
-    The file appears whole or not at all: it is written under a temporary name and then renamed.
+    The file appears whole or not at all, its folder is made where it is missing. Raises ResourceError where
+    that cannot be written.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    written = 0
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as out:
-            for story in stories(seed, count):
-                out.write(("\n" if written else "") + story + "\n")
-                written += 1
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return written
+    told = (f"{story}\n" if n == 0 else f"\n{story}\n" for n, story in enumerate(stories(seed, count)))
+    write_whole(Path(path), told)
+    return count

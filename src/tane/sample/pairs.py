@@ -20,8 +20,9 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tane.files import make_folder, write_text
+from tane.files import make_folder
 from tane.sample.grammar import PLAIN, render
+from tane.sample.output import write_whole
 from tane.sample.pair_kinds import KINDS, Kind, Row
 
 SAME, DIFFERENT = "同じ", "違う"
@@ -123,20 +124,20 @@ def pairs(seed: int = 0) -> dict[str, list[Pair]]:
     return splits
 
 
-def write_pairs(folder: str | os.PathLike[str]) -> dict[str, Path]:
+def write_pairs(folder: str | os.PathLike[str], seed: int = 0) -> dict[str, Path]:
     """Writes train.csv, valid.csv and test.csv (UTF-8, LF; sentence1, sentence2, label); returns their paths.
 
-    The folder is made where it is missing; files of those names are replaced. Raises ResourceError where
-    that cannot be written.
+    The folder is made where it is missing; files of those names are replaced. Equal seeds give equal files.
+    Raises ResourceError where that cannot be written.
     """
     folder = Path(folder)
-    make_folder(folder)
+    make_folder(folder)  # before the work
     paths = {}
-    for split, examples in pairs().items():
+    for split, examples in pairs(seed).items():
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(Pair._fields[:3])
         writer.writerows(pair[:3] for pair in examples)
         paths[split] = folder / f"{split}.csv"
-        write_text(paths[split], text.getvalue())
+        write_whole(paths[split], [text.getvalue()])
     return paths

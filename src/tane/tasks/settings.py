@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
@@ -44,7 +45,7 @@ class DataFile(RowsSettings):
 class TaskData(RowsSettings):
     """Where the examples are."""
 
-    train: DataFile = option(..., "the examples to learn from: a path, or {path, split, sheet, format, ...}")
+    train: DataFile = option(..., "the examples to learn from")
     valid: DataFile | None = option(
         None, "those that choose among checkpoints; none: valid_fraction of train"
     )
@@ -101,10 +102,12 @@ class TaskSettings(Settings, ABC):
     measures: ClassVar[tuple[str, ...]] = ()
 
     kind: str = option("", "the task")
-    data: TaskData = option(..., "the labelled files: {train, valid, test, valid_fraction, format, ...}")
+    data: TaskData = option(
+        ..., "the labelled files {train, valid, test}, each a path or {path, split, sheet, format, ...}"
+    )
     label: str = option("label", "the column with the answer")
     label_names: list[str] | None = option(
-        None, "names of the labels: of 0, 1, ... in this order; none: as they stand in the training file"
+        None, "names of the labels: of 0, 1, ... in this order; none: those of the training file, sorted"
     )
     max_length: AtLeastOne | Literal["auto"] = option(
         "auto", "tokens of an example; longer ones are cut, counted; auto: 512, or what the model takes"
@@ -268,11 +271,25 @@ def pad(rows: Sequence[np.ndarray], pad_id: int) -> dict[str, torch.Tensor]:
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
 
+def option_of(name: str, default: str, meaning: str) -> tuple[str, str]:
+    """(default, meaning) of a setting, as `tane options` tells them: a task has no kind unless one is named,
+    and a labelled file without keys of its own is read by those of `task.data`."""
+    found = re.fullmatch(r"task\.data\.(train|valid|test)\.(\w+)", name)
+    if found is None:
+        return "required" if name == "task.kind" else default, meaning
+    part = TaskData.model_fields[found[1]]
+    if found[2] == "path":
+        return "required" if part.is_required() else "none", f"{meaning}: {part.description}"
+    return f"as task.data.{found[2]}", meaning
+
+
 def with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """A recipe with a task: what it does not name is as fine-tuning wants it."""
     for section, usual in DEFAULTS.items():
         given = values.get(section)
-        given = {"name": given} if isinstance(given, str) else given or {}
+        given = {} if given is None else given
+        if isinstance(given, str) and "name" in usual:
+            given = {"name": given}
         if not isinstance(given, dict):
             continue  # the error comes when it is validated
         merged = {**usual, **given}

@@ -53,7 +53,9 @@ def _parquet(raw: Raw) -> datasets.Dataset:
         )  # fmt: skip
         parquet.require_bounded(opened, file.seek(0, 2), False, raw.name)
         _require_names(opened.schema_arrow.names, raw.name)
-        return datasets.Dataset(opened.read(use_threads=False))
+        table = opened.read(use_threads=False)
+        table.validate(full=True)  # text that is no UTF-8
+        return datasets.Dataset(table)
 
 
 def _held(raw: Raw) -> datasets.Dataset:

@@ -173,6 +173,8 @@ def arrow_table(columns: Columns, name: str, wanted: Sequence[str] | None) -> pa
 
     arrays: dict[str, pa.Array] = {}
     mixed: dict[str, str] = {}
+    if (odd := next((column for column in columns.values if "\0" in column), None)) is not None:
+        raise InputError(f"{name}: the name of the column {odd[:80]!r} holds a NUL", "give it another name")
     for column in columns.values if wanted is None else wanted:
         values = columns.values[column]
         if not columns.json:

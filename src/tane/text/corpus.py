@@ -29,8 +29,11 @@ from tane.types import Document
 
 __all__ = ["Corpus", "CorpusSettings", "InputSettings", "build_corpus", "fingerprint", "input_state"]
 
+REMEDY = "build it again: tane prepare RECIPE --rebuild"
 PIECES = ".pieces"  # beside the corpus, while it is being made
-ALONE = 16 << 20  # bytes of input that one process reads faster than several would start
+ALONE = 16 << 20  # bytes of input that one process reads faster than several would start,
+FEW = 10_000  # and files
+MOST = 10  # processes that read, of 50 to 70 MB each: all together stay below 1 GB on any machine
 
 
 def build_corpus(settings: CorpusSettings, folder: str | Path, *, tell: bool = True) -> Manifest:
@@ -44,14 +47,9 @@ def build_corpus(settings: CorpusSettings, folder: str | Path, *, tell: bool = T
     inputs = expand(settings)
     planned = pieces.plan(settings, inputs)
     work = folder.parent / PIECES
-    made = _read(settings, planned, work)
-    missing = [piece.name for piece in planned if piece.name not in made]
-    if missing:
-        raise RuntimeError(f"pieces are missing: {missing[:3]}")
-    manifests = [made[piece.name] for piece in planned]
-    manifest = files.publish(
-        folder, "corpus", lambda place: Join(settings, work, planned, manifests, place).run(tell)
-    )
+    _read(settings, planned, work)
+    places = [work / piece.name for piece in planned]
+    manifest = files.publish(folder, "corpus", lambda place: Join(settings, places, place).run(tell))
     shutil.rmtree(work, ignore_errors=True)
     return manifest
 
@@ -67,27 +65,26 @@ def read_part_of(settings: CorpusSettings, folder: str | Path, part: int, parts:
     return {"pieces": len(planned), "mine": len(mine)}
 
 
-def _read(settings: CorpusSettings, planned: list[pieces.Piece], work: Path) -> dict[str, Manifest]:
-    """Make the pieces that are not there yet; returns the manifests by name."""
-    done: dict[str, Manifest] = {}
+def _read(settings: CorpusSettings, planned: list[pieces.Piece], work: Path) -> None:
+    """Make the pieces that are not there yet."""
+    todo: list[pieces.Piece] = []
     with bar(sum(piece.bytes for piece in planned), "reading", "B") as progress:
         for piece in planned:
-            manifest = pieces.finished(piece, work)
-            if manifest is not None:
-                done[piece.name] = manifest
+            if pieces.finished(piece, work):
                 progress.update(piece.bytes)
-        todo = [piece for piece in planned if piece.name not in done]
-        if done:
-            say(f"{len(done):,} of {len(planned):,} parts were read before: kept")
-        jobs = [pieces.job(settings, piece, work) for piece in todo]
-        count = workers.cores() if sum(piece.bytes for piece in todo) > ALONE else 1
-        finished = len(done)
+            else:
+                todo.append(piece)
+        finished = len(planned) - len(todo)
+        if finished:
+            say(f"{finished:,} of {len(planned):,} parts were read before: kept")
+        jobs = (pieces.job(settings, piece, work) for piece in todo)  # made as they are given out
+        alone = sum(piece.bytes for piece in todo) <= ALONE and sum(len(p.inputs) for p in todo) <= FEW
+        count = 1 if alone else min(workers.cores(), MOST)
         try:
-            for number, _ in workers.run_jobs(
+            for _ in workers.run_jobs(
                 "tane.text.pieces:read", jobs, count, progress=progress.update, what="reading the text"
             ):
                 finished += 1
-                done[todo[number].name] = Manifest.read(work / todo[number].name, "piece")
         except BaseException as error:
             if not finished:
                 with contextlib.suppress(OSError):  # others may have finished pieces there
@@ -96,7 +93,6 @@ def _read(settings: CorpusSettings, planned: list[pieces.Piece], work: Path) -> 
                 kept = f"{error.message}; {finished:,} of {len(planned):,} parts are kept"
                 raise Stopped(kept, "run the same command again") from None
             raise
-    return done
 
 
 class Part(NamedTuple):
@@ -118,14 +114,32 @@ class Corpus:
     def open(cls, folder: str | Path, *, full: bool = False) -> Corpus:
         """Open a corpus; checks the manifest and the sizes of the parts, with `full` their hashes too."""
         folder = Path(folder)
-        remedy = "build it again: tane prepare RECIPE --rebuild"
-        return cls(folder, files.check(folder, "corpus", full=full, remedy=remedy))
+        manifest = files.check(folder, "corpus", full=full, remedy=REMEDY)
+        if not _is_sound(manifest.meta):
+            place = folder / files.MANIFEST
+            raise IntegrityError(f"{place} lacks what the manifest of a corpus says", REMEDY)
+        return cls(folder, manifest)
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The manifest's meta: settings, inputs, parts, ledger, documents, characters, versions, split,
-        weights, fingerprint."""
+        """The manifest's meta: settings, parts, ledger, documents, characters, versions, split, weights,
+        fingerprint."""
         return self.manifest.meta
+
+    def inputs(self) -> Iterator[dict[str, Any]]:
+        """What is known of each input file, in the order of reading: path, bytes, sha256, how it was read,
+        what was found, counts. Raises IntegrityError where the file of them is damaged."""
+        if "inputs" in self.meta:  # of a corpus by 0.1
+            yield from self.meta["inputs"]
+            return
+        path = self.folder / pieces.RECORDS
+        try:
+            for record in pieces.read_records(path):
+                if not isinstance(record, dict):
+                    raise ValueError
+                yield record
+        except (OSError, ValueError, RecursionError):
+            raise IntegrityError(f"{path} is damaged or missing", REMEDY) from None
 
     def parts(self) -> list[Part]:
         """The files in order."""
@@ -164,6 +178,9 @@ class Corpus:
 
     def _halves(self, document: Document) -> Iterator[tuple[str, Document]]:
         cut = self.meta["split"]["cut"]
+        if cut is None:
+            place = self.folder / FATES
+            raise IntegrityError(f"{place} is damaged: no document of this corpus is cut", REMEDY)
         tail = "valid" if cut["head"] == "train" else "train"
         for split, text in (
             (cut["head"], document.text[: cut["place"]]),
@@ -183,3 +200,21 @@ class Corpus:
     def texts(self, split: str) -> Iterator[str]:
         """The texts of a split in order."""
         return (document.text for document in self.documents(split))
+
+
+def _is_sound(meta: Any) -> bool:
+    """Whether a manifest's meta has what is read of it here; its hash may fit and it be another program's."""
+    try:
+        parts, split, cut = meta["parts"], meta["split"], meta["split"]["cut"]
+        counts = [part[key] for part in parts for key in ("documents", "characters", *SPLITS)]
+        counts += [meta[key][name] for key in ("documents", "characters") for name in SPLITS]
+        counts += [] if cut is None else [cut["place"], cut["document"], *cut["characters"].values()]
+        named = [] if cut is None else [cut["head"], cut["renamed"]]
+        told = (
+            isinstance(split, dict)
+            and isinstance(meta["settings"], dict)
+            and isinstance(meta["fingerprint"], str)
+        )
+    except (TypeError, KeyError, AttributeError, IndexError):
+        return False
+    return told and all(type(n) is int and n >= 0 for n in counts) and all(name in SPLITS for name in named)

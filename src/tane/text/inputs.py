@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -150,7 +150,7 @@ class CorpusSettings(Settings):
         return [value] if isinstance(value, (str, dict, InputSettings)) else value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Input:
     """One file to read, with its settings resolved. name: what it is called; role: train or valid."""
 
@@ -313,20 +313,18 @@ def _folder(folder: Path) -> list[Path]:
     return sorted(known)
 
 
-def input_state(settings: CorpusSettings) -> list[dict[str, Any]]:
-    """Path, bytes, SHA-256 and reading settings of the present inputs; reads every file once to hash it."""
-    state = []
+def input_state(settings: CorpusSettings) -> Iterator[dict[str, Any]]:
+    """Path, bytes, SHA-256 and reading settings of each present input; reads every file once to hash it."""
     for item in expand(settings):
         raw = Raw(item.path)
         raw.finish()
-        state.append(item.state(raw.bytes, raw.sha256))
-    return state
+        yield item.state(raw.bytes, raw.sha256)
 
 
 def versions(settings: CorpusSettings, names: set[str]) -> dict[str, Any]:
     """Versions of the reader and of all else in use that decides the documents."""
-    found: dict[str, Any] = {"reader": READER_VERSION}
-    found["normalizers"] = [normalizers.version(name) for name in sorted(names)]
+    forms = [normalizers.version(name) for name in sorted(names)]
+    found: dict[str, Any] = {"reader": READER_VERSION, "normalizers": forms}
     if settings.filters.active():
         found["filters"] = filters.VERSION
     if settings.dedup == "near":
@@ -334,12 +332,19 @@ def versions(settings: CorpusSettings, names: set[str]) -> dict[str, Any]:
     return found
 
 
-def fingerprint(settings: CorpusSettings, state: list[dict[str, Any]]) -> str:
+def fingerprint(settings: CorpusSettings, state: Iterable[dict[str, Any]]) -> str:
     """Hash of all that decides the documents: contents and how they are read, never names, order or times."""
-    contents = sorted(files.digest({k: v for k, v in item.items() if k in DECISIVE}) for item in state)
-    options = settings.model_dump(
-        include={"dedup", "valid_fraction", "max_document_chars", "on_bad", "filters"}
-    )
-    if settings.dedup == "near":
-        options["near_threshold"] = settings.near_threshold
-    return files.digest([options, contents, versions(settings, {item["normalize"] for item in state})])
+    return fingerprint_of(settings, state)[1]
+
+
+def fingerprint_of(settings: CorpusSettings, state: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """(the versions in use, the fingerprint); of each input no more is held than a hash."""
+    contents, names = [], set()
+    for item in state:
+        contents.append(files.digest({k: v for k, v in item.items() if k in DECISIVE}))
+        names.add(item["normalize"])
+    deciding = {"dedup", "valid_fraction", "max_document_chars", "on_bad", "filters"}
+    deciding |= {"near_threshold"} if settings.dedup == "near" else set()
+    options = settings.model_dump(include=deciding)
+    used = versions(settings, names)
+    return used, files.digest([options, sorted(contents), used])

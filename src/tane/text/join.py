@@ -22,7 +22,7 @@ from tane.progress import say
 from tane.text import fates, near, pieces
 from tane.text.changes import Changes
 from tane.text.fates import Fate
-from tane.text.inputs import CorpusSettings, fingerprint, versions
+from tane.text.inputs import CorpusSettings, fingerprint_of
 from tane.text.ledger import Ledger
 from tane.text.parts import part_name, read_part
 from tane.text.split import shares
@@ -30,31 +30,38 @@ from tane.types import Document
 
 SPLITS = ("train", "valid")
 FATES = "fates.bin"  # one byte a document: see fates.Fate
+LISTED = 5  # inputs, at most, of which each is told by name
+NAMED = 3  # inputs that a message names
 
 
 class Join:
-    """All pieces together: fates, ledger and manifest of the corpus in `folder`."""
+    """All pieces together: fates, ledger and manifest of the corpus in `folder`.
 
-    def __init__(
-        self, settings: CorpusSettings, work: Path, planned: list[pieces.Piece], made: list[Manifest],
-        folder: Path,
-    ) -> None:  # fmt: skip
-        self.settings, self.folder = settings, folder
-        self.places = [work / piece.name for piece in planned]
-        self.made = made
-        self.records = [record for manifest in made for record in manifest.meta["inputs"]]
-        self.rows = [fates.rows_of(place / pieces.ROWS) for place in self.places]
-        self.ledger = Ledger()
-        for record in self.records:
-            self.ledger.add(pieces.ledger_of(record))
+    What is held of each piece is small, and nothing is held of each file but what the fingerprint needs:
+    there may be millions.
+    """
+
+    def __init__(self, settings: CorpusSettings, places: list[Path], folder: Path) -> None:
+        self.settings, self.places, self.folder = settings, places, folder
+        self.rows = fates.Rows([place / pieces.ROWS for place in places])
         self.share = 0.0 if settings.valid_inputs else settings.valid_fraction
         self.cut: dict[str, Any] | None = None
+        self.ledger = Ledger()
+        self.parts: list[list[list[int]]] = []  # of each piece, [documents, characters] of its parts
+        self.changes: dict[str, Changes] = {}
+        self.examples: dict[str, list[list[str]]] = {}
+        self.valid = 0  # documents that were given for validation
+        self.names: dict[str, list[str]] = {}  # by role, the first inputs
+        self.inputs: Counter[str] = Counter()  # by role, how many there are
+        self.found: Counter[str] = Counter()  # what was found in them
+        self.first: list[str] = []  # the same, of the first ones by name
+        self.weights: list[list[float]] = []  # [weight, documents] of inputs in order, equal ones together
 
     def run(self, tell: bool) -> dict[str, Any]:
         """Write the corpus and return the manifest's meta."""
+        pieces.write_records(self.folder / pieces.RECORDS, self._gather())
         parts = self._link()
-        total = sum(map(len, self.rows))
-        found = self._decide(total)
+        found = self._decide(self.rows.count)
         counts = fates.totals(self.rows, found)
         for fate, reason in fates.REASONS.items():
             dropped, length = counts[fate]
@@ -72,32 +79,65 @@ class Join:
             raise RuntimeError(f"the splits hold {characters}, the ledger says {self.ledger.json()['kept']}")
         if tell:
             self._report()
-        records = [self._short(record) for record in self.records]
-        state = [{k: v for k, v in record.items() if k not in ("found", "ledger")} for record in records]
         by = "hash of the text" if self.share else "inputs" if self.settings.valid_inputs else "none"
-        forms = {record["normalize"] for record in records}
+        records = pieces.read_records(self.folder / pieces.RECORDS)
+        used, kept = fingerprint_of(self.settings, records)
         meta = {
             "settings": self.settings.model_dump(mode="json"),
-            "inputs": records,
             "parts": self._parts(parts, found),
             "ledger": self.ledger.json(),
-            "changes": self._changes(),
-            "examples": self._examples(),
+            "changes": {name: changes.json() for name, changes in self.changes.items()},
+            "examples": self.examples,
             "documents": documents,
             "characters": characters,
-            "versions": {**versions(self.settings, forms), "unidata": unicodedata.unidata_version},
+            "versions": {**used, "unidata": unicodedata.unidata_version},
             "split": {"by": by, "moved": moved, "cut": self.cut},
             "weights": self._weights(found),
-            "fingerprint": fingerprint(self.settings, state),
+            "fingerprint": kept,
         }
         found.flush()
         return meta
 
+    def _gather(self) -> Iterator[dict[str, Any]]:
+        """Go through the pieces once; gives the record of each input, shortened."""
+        for place in self.places:
+            meta = Manifest.read(place, "piece").meta
+            self.parts.append(meta["parts"])
+            for name, kept in meta["changes"].items():
+                self.changes.setdefault(name, Changes(name)).merge(Changes.from_json(kept))
+            for reason, few in meta["examples"].items():
+                mine = self.examples.setdefault(reason, [])
+                mine += few[: pieces.EXAMPLES - len(mine)]
+            for record in pieces.read_records(place / pieces.RECORDS):
+                yield self._noted(record)
+
+    def _noted(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Take one input's counts; returns its record with the short form of its ledger."""
+        kept, role = record["ledger"], record["role"]
+        count = kept["kept"]["documents"]
+        self.ledger.add(pieces.ledger_of(record))
+        self.inputs[role] += 1
+        self.valid += count if role == "valid" else 0
+        if self.inputs[role] <= NAMED:
+            self.names.setdefault(role, []).append(record["path"])
+        what = _found(record)
+        self.found[what] += 1
+        if len(self.first) <= LISTED:
+            self.first.append(f"{record['path']}: {what}")
+        if count and self.weights and self.weights[-1][0] == record["weight"]:
+            self.weights[-1][1] += count
+        elif count:
+            self.weights.append([record["weight"], count])
+        return {
+            **record,
+            "ledger": {"read": kept["read"], "kept": kept["kept"]["characters"], "documents": count},
+        }
+
     def _link(self) -> list[list[int]]:
         """Take the pieces' parts over under running numbers; returns [documents, characters] of each."""
         counts: list[list[int]] = []
-        for place, manifest in zip(self.places, self.made, strict=True):
-            for number, count in enumerate(manifest.meta["parts"]):
+        for place, mine in zip(self.places, self.parts, strict=True):
+            for number, count in enumerate(mine):
                 target = self.folder / part_name(len(counts))
                 try:
                     os.link(place / part_name(number), target)
@@ -108,14 +148,13 @@ class Join:
 
     def _decide(self, total: int) -> Any:
         """The fates (D,) of all documents, mapped to their file."""
-        valid = sum(r["ledger"]["kept"]["documents"] for r in self.records if r["role"] == "valid")
         path = self.folder / FATES
         path.write_bytes(b"")
         if not total:
             return np.zeros(0, dtype=np.uint8).view(_Flushable)
         found = np.memmap(path, dtype=np.uint8, mode="w+", shape=(total,))
         exact = self.settings.dedup != "none"
-        fates.decide(self.rows, valid, self.share, exact=exact, fates=found)
+        fates.decide(self.rows, self.valid, self.share, exact=exact, fates=found, place=self.folder)
         if self.settings.dedup == "near":
             with tempfile.TemporaryFile(dir=self.folder) as together:
                 for place in self.places:
@@ -152,44 +191,17 @@ class Join:
 
     def _weights(self, found: Any) -> list[list[float]] | None:
         """[weight, documents] runs over the training documents, or None where every weight is 1."""
-        if all(record["weight"] == 1 for record in self.records):
+        if all(weight == 1 for weight, _ in self.weights):
             return None
 
         def each() -> Iterator[tuple[float, int]]:
             start = 0
-            for record in self.records:
-                count = record["ledger"]["kept"]["documents"]
-                mine = found[start : start + count]
-                yield record["weight"], int(((mine == Fate.TRAIN) | (mine == Fate.CUT)).sum())
-                start += count
+            for weight, count in self.weights:
+                stop = start + int(count)
+                yield weight, fates.trained(found[start:stop])
+                start = stop
 
         return fates.runs(each())
-
-    def _changes(self) -> dict[str, Any]:
-        """What the normalisers changed, how often."""
-        merged: dict[str, Changes] = {}
-        for manifest in self.made:
-            for name, kept in manifest.meta["changes"].items():
-                merged.setdefault(name, Changes(name)).merge(Changes.from_json(kept))
-        return {name: changes.json() for name, changes in merged.items()}
-
-    def _examples(self) -> dict[str, list[list[str]]]:
-        """[id, beginning] of the first documents that each filter dropped."""
-        merged: dict[str, list[list[str]]] = {}
-        for manifest in self.made:
-            for reason, few in manifest.meta["examples"].items():
-                merged.setdefault(reason, []).extend(few)
-        return {reason: few[: pieces.EXAMPLES] for reason, few in merged.items()}
-
-    @staticmethod
-    def _short(record: dict[str, Any]) -> dict[str, Any]:
-        kept = record["ledger"]
-        short = {
-            "read": kept["read"],
-            "kept": kept["kept"]["characters"],
-            "documents": kept["kept"]["documents"],
-        }
-        return {**record, "ledger": short}
 
     def _require_documents(self, counts: dict[Fate, tuple[int, int]]) -> None:
         roles = {"the inputs": Fate.TRAIN, "corpus.valid_inputs": Fate.VALID}
@@ -201,9 +213,9 @@ class Join:
             raise InputError(f"0 usable documents ({self.ledger.reasons()})", self._names("train"))
 
     def _names(self, role: str) -> str:
-        names = [record["path"] for record in self.records if record["role"] == role]
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        return f"look at {', '.join(names[:3])}{more}"
+        names, count = self.names.get(role, []), self.inputs[role]
+        more = f" and {count - NAMED:,} more" if count > NAMED else ""
+        return f"look at {', '.join(names)}{more}"
 
     def _rescue(self, found: Any) -> str | None:
         """Where the hash put all documents on one side, move one over (or a part of it), so both have some.
@@ -251,8 +263,8 @@ class Join:
     def _document(self, number: int) -> Document:
         """A document by its number."""
         start = 0
-        for place, manifest in zip(self.places, self.made, strict=True):
-            for part, (documents, _) in enumerate(manifest.meta["parts"]):
+        for place, parts in zip(self.places, self.parts, strict=True):
+            for part, (documents, _) in enumerate(parts):
                 if number < start + documents:
                     for at, document in enumerate(read_part(place / part_name(part)), start):
                         if at == number:
@@ -261,13 +273,12 @@ class Join:
         raise RuntimeError(f"there is no document {number}")
 
     def _report(self) -> None:
-        told = [(r["path"], _found(r)) for r in self.records]
-        if len(told) <= 5:
-            for path, what in told:
-                say(f"{path}: {what}")
+        if len(self.first) <= LISTED:
+            for line in self.first:
+                say(line)
         else:
-            kinds = Counter(what for _, what in told)
-            say("inputs: " + "; ".join(f"{count:,} x {what}" for what, count in kinds.most_common()))
+            kinds = self.found.most_common()
+            say("inputs: " + "; ".join(f"{count:,} x {what}" for what, count in kinds))
         say(self.ledger.table())
 
 

@@ -101,10 +101,15 @@ def read_part(path: Path) -> Iterator[Document]:
 def document_of(line: bytes, path: Path) -> Document:
     """The document of one line of a part."""
     try:
-        value = json.loads(line)
-        return Document(value["id"], value["text"], value.get("meta", {}))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        value = json.loads(line.decode())  # of bytes it would take other encodings, and half characters
+        name, text, meta = value["id"], value["text"], value.get("meta", {})
+        if not (isinstance(name, str) and isinstance(text, str) and isinstance(meta, dict)):
+            raise TypeError
+        if b"\\ud" in line or b"\\uD" in line:  # half a character, which is never written
+            text.encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path, "a line is not the JSON that was written") from None
+    return Document(name, text, meta)
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

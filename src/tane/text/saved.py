@@ -73,8 +73,12 @@ def _listed(state: dict[str, Any], folder: Path) -> list[Path]:
         if more := sorted(entry.keys() - {"filename"}):
             raise _damaged(place, f"it takes only a part of a file ({more[0]})")
         path = _inside(folder, entry["filename"], place)
-        if not path.is_file():
-            raise _damaged(place, f"it lists {entry['filename']!r}, which is not there")
+        try:
+            there = path.is_file()
+        except OSError:  # a name that no system takes
+            there = False
+        if not there:
+            raise _damaged(place, f"it lists {entry['filename'][:80]!r}, which is not there")
         found.append(path)
     return found
 

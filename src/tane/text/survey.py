@@ -49,6 +49,11 @@ def survey(settings: CorpusSettings, *, head: int = 3, examples: int = 10) -> di
         meta = corpus.meta
         lengths, scripts, first = _look(corpus, head)
         dropped = _equal(corpus, examples)
+        inputs = [
+            {name: record[name] for name in ("path", "role", "source", "bytes", "found")}
+            | {"documents": record["ledger"]["documents"]}
+            for record in corpus.inputs()
+        ]
     filtered = {
         reason: [{"id": name, "text": text} for name, text in kept[:examples]]
         for reason, kept in meta.get("examples", {}).items()
@@ -59,11 +64,7 @@ def survey(settings: CorpusSettings, *, head: int = 3, examples: int = 10) -> di
         "ledger": meta["ledger"],
         "lengths": quantiles(lengths),
         "scripts": scripts,
-        "inputs": [
-            {name: record[name] for name in ("path", "role", "source", "bytes", "found")}
-            | {"documents": record["ledger"]["documents"]}
-            for record in meta["inputs"]
-        ],
+        "inputs": inputs,
         "changes": meta["changes"],
         "examples": {**filtered, **dropped},
         "head": first,

@@ -96,6 +96,15 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def _broken(error: BaseException | str) -> str:
+    """What broke an answer off, in words."""
+    if isinstance(error, ssl.SSLEOFError):
+        return "the connection ended without TLS's sign that it was to end"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
 class _Patient(io.RawIOBase):
     """Bytes of a socket; while none comes, signals are looked for, and after `patience` s TimeoutError."""
 
@@ -215,9 +224,9 @@ def ask(url: str, headers: dict[str, str]) -> Response:
     except urllib.error.URLError as error:
         if isinstance(error.reason, Unreachable):
             raise error.reason from None
-        raise Cut(str(error.reason)) from None
+        raise Cut(_broken(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
-        raise Cut(str(error) or type(error).__name__) from None
+        raise Cut(_broken(error)) from None
     if response.status not in (200, 206):
         response.close()
         raise Status(response.status, response.reason)
@@ -260,7 +269,8 @@ def masked(url: str) -> str:
 def body(response: Response, expected: int | None) -> Iterator[bytes]:
     """The bytes of an answer in pieces of at most CHUNK; expected: their number, None if it is not known.
 
-    Raises Cut where fewer come or an unknown number does not end cleanly, and TooLong where more do.
+    Raises Cut where fewer come or an unknown number does not end cleanly (over TLS: without its close_notify,
+    since anybody on the way can end a connection), and TooLong where more do.
     """
     if not response.chunked:
         response.length = None  # the library would stop there and never see what follows
@@ -270,7 +280,7 @@ def body(response: Response, expected: int | None) -> Iterator[bytes]:
         try:
             piece = response.read1(size)
         except (OSError, http.client.HTTPException) as error:
-            raise Cut(str(error) or type(error).__name__) from None
+            raise Cut(_broken(error)) from None
         if not piece:
             break
         got += len(piece)

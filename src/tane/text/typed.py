@@ -83,7 +83,10 @@ def of_json(values: Sequence[Any], positions: Sequence[int]) -> tuple[pa.Array, 
         wanted = pa.float64() if types == {int, float} else None if types else pa.string()
         try:
             return pa.array(values, wanted), None
-        except pa.ArrowException:  # lists of mixed types, whole numbers that no float holds
+        except (
+            pa.ArrowException,
+            OverflowError,
+        ):  # lists of mixed types, numbers that no float or integer holds
             first = next(p for value, p in zip(values, positions, strict=True) if value is not None)
             kinds = {f"{next(iter(kinds))} with values of several types": first}
     texts = [

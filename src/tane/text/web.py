@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tane import files, signals
+from tane import files, resources, signals
 from tane.errors import InputError, IntegrityError, LockedError, ResourceError
 from tane.progress import bar, say
 from tane.text import transfer
@@ -52,7 +52,7 @@ def fetch(url: str, *, sha256: str | None = None) -> Path:
     transfer.request_url(url)
     folder = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
     job = _Download(url, folder, sha256.lower() if sha256 else None)
-    with files.writing(folder):
+    with resources.writing(folder):
         path = job.cached()
         if path is None:
             with _alone(folder, job.shown):
@@ -111,9 +111,13 @@ def _json(path: Path) -> dict[str, Any]:
     """What stands in a small file of ours; nothing where it is absent or damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    texts = (found.get(name) for name in ("name", "sha256", "etag", "modified"))
+    sound = all(text is None or isinstance(text, str) for text in texts)
+    return found if sound and (found.get("size") is None or type(found["size"]) is int) else {}
 
 
 class _StartOver(Exception):
@@ -142,7 +146,7 @@ class _Download:
         if not record:
             return self._put_by_hand(path, size)
         if size != record.get("size"):
-            self.damaged = f"{path} has {size:,} bytes, not {record.get('size'):,} as it was fetched"
+            self.damaged = f"{path} has {size:,} bytes, not {record.get('size') or 0:,} as it was fetched"
         elif self.wanted and (found := files.sha256(path)) != self.wanted:
             self.damaged = f"{path} has the SHA-256 {found}, not {self.wanted}"
         else:

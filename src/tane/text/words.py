@@ -55,7 +55,8 @@ def segmenter(dictionary: str) -> Segmenter:
     Raises InputError where its package is not installed. It cannot be sent to another process.
     """
     if dictionary in MECAB:
-        return _Mecab(dictionary)
+        fugashi, folder = _package(dictionary, "fugashi"), _package(dictionary, MECAB[dictionary]).DICDIR
+        return _Mecab(_tagger(fugashi, folder))
     return _Sudachi(sudachi_type(dictionary))
 
 
@@ -118,12 +119,15 @@ def _package(dictionary: str, name: str) -> Any:
         raise _missing(dictionary, f"pip install {name.replace('_', '-')}") from None
 
 
+@cache  # one a process: MeCab does not give back the 2 MB that each one takes
+def _tagger(fugashi: Any, folder: str) -> Any:
+    # -Owakati alone writes no features, so the tagger must be the generic one
+    return fugashi.GenericTagger(f'-Owakati -d "{folder}" -r "{folder}/mecabrc"')
+
+
 class _Mecab:
-    def __init__(self, dictionary: str) -> None:
-        fugashi = _package(dictionary, "fugashi")
-        folder = _package(dictionary, MECAB[dictionary]).DICDIR
-        # -Owakati alone writes no features, so the tagger must be the generic one
-        self.tagger = fugashi.GenericTagger(f'-Owakati -d "{folder}" -r "{folder}/mecabrc"')
+    def __init__(self, tagger: Any) -> None:
+        self.tagger = tagger
 
     def words(self, text: str) -> list[str]:
         return self._cut(unicodedata.normalize("NFKC", text))

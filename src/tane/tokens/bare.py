@@ -124,7 +124,7 @@ def _fast_config(pieces: set[str]) -> dict[str, Any]:
 
 
 def _write_wordpiece(path: Path, folder: Path, dictionary: str | None) -> None:
-    pieces = _lines(path)
+    pieces = lines_of(path)
     soundness.check_pieces(path, pieces)
     missing = [s for s in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if s not in pieces]
     if missing:
@@ -152,7 +152,8 @@ def _write_wordpiece(path: Path, folder: Path, dictionary: str | None) -> None:
     write_config(folder, config | _roles(set(pieces)) | others)
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
+    """The lines of a vocabulary or of merges, as transformers reads them. Raises InputError."""
     try:
         with open(path, encoding="utf-8") as file:  # all line ends, as transformers reads it
             lines = [line.rstrip("\n") for line in file]
@@ -194,7 +195,7 @@ def byte_level(vocabulary: Path, merges: Path) -> Any:
             "give the folder with its tokenizer_config.json or tokenizer.json",
         )
     pairs = []
-    for number, line in enumerate(_lines(merges), 1):
+    for number, line in enumerate(lines_of(merges), 1):
         parts = line.split(" ")
         if (number == 1 and line.startswith("#version")) or not line:
             continue

@@ -18,7 +18,8 @@ from tane.tokens.places import Inside
 from tane.tokens.roads import open_road
 from tane.types import Vocabulary
 
-BATCH_CHARS = 250_000  # characters encoded at once: `tokenizers` takes about 100 bytes for each meanwhile
+BATCH_CHARS = 250_000  # characters encoded at once: `tokenizers` takes about 100 bytes for each meanwhile,
+DOCUMENT = 20  # and as much for each text as for so many
 
 
 class Encoder:
@@ -90,7 +91,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
     size = 0
     for text in texts:
         batch.append(text)
-        size += len(text)
+        size += len(text) + DOCUMENT
         if size >= BATCH_CHARS:
             yield batch
             batch, size = [], 0

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 ROUNDS = 6
+CHUNK = 1 << 18  # positions that are permuted at a time
 
 
 def key(*parts: int | str) -> int:
@@ -42,10 +43,18 @@ def noise(keys: Sequence[int], count: int, stream: int) -> np.ndarray:
 
 def permute(positions: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Images of `positions` (any shape, values in [0, n)) under the permutation of [0, n) keyed by `seed`."""
+    salts = [np.uint64(key(seed, r)) for r in range(ROUNDS)]
+    places = np.asarray(positions)
+    found = np.empty(places.size, dtype=np.int64)
+    for start in range(0, places.size, CHUNK):  # each needs several arrays of its size on the way
+        found[start : start + CHUNK] = _permuted(places.reshape(-1)[start : start + CHUNK], n, salts)
+    return found.reshape(places.shape)
+
+
+def _permuted(positions: np.ndarray, n: int, salts: list[np.uint64]) -> np.ndarray:
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
-    salts = [np.uint64(key(seed, r)) for r in range(ROUNDS)]
-    x = np.asarray(positions, dtype=np.uint64).copy()
+    x = positions.astype(np.uint64)
     todo = np.ones(x.shape, dtype=bool)
     while todo.any():
         left, right = x[todo] >> half, x[todo] & mask
@@ -53,7 +62,7 @@ def permute(positions: np.ndarray, n: int, seed: int) -> np.ndarray:
             left, right = right, left ^ (_mix(right, salt) & mask)
         x[todo] = (left << half) | right
         todo &= x >= np.uint64(n)
-    return x.astype(np.int64)
+    return x
 
 
 class Sizes:

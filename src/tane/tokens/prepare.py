@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tane import files, progress, signals
+from tane import files, progress, resources, signals
 from tane.errors import InputError, IntegrityError
 from tane.text import corpus as text
 from tane.tokens import tasks, tokenise, tokenizer
@@ -53,7 +53,12 @@ def prepare_data(
     """
     stages = (*STAGES, "words") if words is not None else STAGES
     complete = not rebuild and all((folder / stage).exists() for stage in stages)
-    with signals.caught(), contextlib.nullcontext() if complete else files.locked(folder):
+    above = resources.existing_parent(folder)
+    with (
+        signals.caught(),
+        contextlib.nullcontext() if complete else files.locked(folder),
+        files.unmade(folder, above),
+    ):
         if not complete:
             files.sweep(folder)
             files.sweep(folder / text.PIECES)
@@ -179,14 +184,15 @@ def _corpus(settings: text.CorpusSettings, target: Path, rebuild: bool) -> text.
         if not settings.inputs:
             return text.Corpus.open(target)
         try:
-            state = text.input_state(settings)
+            now = text.fingerprint(settings, text.input_state(settings))
         except InputError as error:
             if manifest.meta["settings"] != settings.model_dump(mode="json"):
                 raise
             progress.say(f"warning: {error.message}; using the corpus that was prepared from it")
             return text.Corpus.open(target)
-        if text.fingerprint(settings, state) != manifest.meta["fingerprint"]:
-            raise IntegrityError(f"{target} is stale: {_difference(manifest.meta, settings, state)}", REBUILD)
+        if now != manifest.meta["fingerprint"]:
+            changed = _difference(text.Corpus(target, manifest), settings)
+            raise IntegrityError(f"{target} is stale: {changed}", REBUILD)
         return text.Corpus.open(target)
     if not settings.inputs:
         raise InputError("corpus.inputs is empty", "name your text: --corpus.inputs FILE...")
@@ -194,15 +200,16 @@ def _corpus(settings: text.CorpusSettings, target: Path, rebuild: bool) -> text.
     return text.Corpus.open(target)
 
 
-def _difference(meta: dict[str, Any], settings: text.CorpusSettings, state: list[dict[str, Any]]) -> str:
+def _difference(corpus: text.Corpus, settings: text.CorpusSettings) -> str:
     """What changed since a corpus was made, for the person."""
-    old, new = {i["sha256"]: i["path"] for i in meta["inputs"]}, {i["sha256"]: i["path"] for i in state}
+    old = {record["sha256"]: record["path"] for record in corpus.inputs()}
+    new = {record["sha256"]: record["path"] for record in text.input_state(settings)}
     gone, come = {old[k] for k in old.keys() - new.keys()}, {new[k] for k in new.keys() - old.keys()}
     lines = [f"{path} was edited" for path in sorted(gone & come)]
     lines += [f"{path} is new" for path in sorted(come - gone)] + [
         f"{path} is gone" for path in sorted(gone - come)
     ]
-    before, after = meta["settings"], settings.model_dump(mode="json")
+    before, after = corpus.meta["settings"], settings.model_dump(mode="json")
     lines += [
         f"corpus.{name}: {before.get(name)} -> {value}"
         for name, value in after.items()

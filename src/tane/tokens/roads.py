@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tane import hub
+from tane.errors import InputError
 from tane.text import words
-from tane.tokens import places, soundness, taken
+from tane.tokens import bare, places, soundness, taken
 from tane.tokens.places import Backend, Inside
 
 CACHE = 200_000  # words whose ids are remembered; 40 MB
@@ -74,6 +75,8 @@ def open_road(name: str | os.PathLike[str]) -> Road:
     folder = hub.local_folder(name, "the tokenizer")
     if not (folder / "tokenizer_config.json").exists():
         folder = folder / "model"  # of a run
+    if folder.is_dir():
+        soundness.check_links(folder)
     config = soundness.read_config(folder / "tokenizer_config.json")
     try:
         light = _Json.open(folder, config) or _Words.open(folder, config)
@@ -208,8 +211,7 @@ class _Words:
         dictionary = _dictionary(config)
         if dictionary is None or not path.is_file():
             return None
-        with open(path, encoding="utf-8") as file:
-            lines = [line.rstrip("\n") for line in file]
+        lines = bare.lines_of(path)
         vocabulary = {piece: number for number, piece in enumerate(lines)}
         tokens = [token for token in _named(config).values() if token is not None]
         if len(vocabulary) < len(lines) or any(token not in vocabulary for token in tokens):
@@ -305,7 +307,11 @@ class _Transformers:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.vocab_size = len(tokenizer)
-        self.specials = {role: getattr(tokenizer, f"{role}_token_id") for role in ROLES}
+        try:
+            self.specials = {role: getattr(tokenizer, f"{role}_token_id") for role in ROLES}
+        except RecursionError:  # an unknown token that is itself unknown
+            what = f"{tokenizer.name_or_path}: the tokenizer's unk_token is none of its tokens"
+            raise InputError(what, "name another one in tokenizer_config.json") from None
         added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
         self.special_ids = tuple(sorted(added | {*tokenizer.all_special_ids}))
         self.parallel = bool(tokenizer.is_fast)

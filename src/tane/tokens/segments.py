@@ -32,12 +32,7 @@ class Segments:
     """
 
     def __init__(self, shards: Shards, room: int, vocabulary: Vocabulary) -> None:
-        lengths = shards.lengths - 1  # without the token that ends a document
-        counts = -(-lengths // room)  # an empty document has none
-        first = np.concatenate([[0], np.cumsum(counts)])
-        within = np.arange(first[-1]) - np.repeat(first[:-1], counts)
-        begin = np.repeat(shards.ends - shards.lengths, counts) + within * room
-        length = np.minimum(np.repeat(lengths, counts) - within * room, room).astype(np.int32)
+        begin, length, first = _cut_up(shards, room)
         usable = _usable(shards, begin, length, vocabulary)
         self.dropped = int(len(usable) - usable.sum())
         if self.dropped:
@@ -50,6 +45,25 @@ class Segments:
         counts = self.first[documents + 1] - self.first[documents]
         ends = np.cumsum(counts)
         return np.repeat(self.first[documents + 1] - ends, counts) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def _cut_up(shards: Shards, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(begin, length, first) of all documents in parts of at most `room` tokens: see Segments."""
+    begins, lengths, counts = [], [], []
+    place = 0  # in tokens of the shards
+    for full in shards.lengths_by_file():
+        plain = full - 1  # without the token that ends a document
+        parts = -(-plain // room)  # an empty document has none
+        within = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+        within *= room
+        begins.append(np.repeat(place + np.cumsum(full) - full, parts) + within)
+        lengths.append(np.minimum(np.repeat(plain, parts) - within, room).astype(np.int32))
+        counts.append(parts)
+        place += int(full.sum())
+    begin = np.concatenate([np.zeros(0, dtype=np.int64), *begins])
+    del begins
+    length = np.concatenate([np.zeros(0, dtype=np.int32), *lengths])
+    return begin, length, np.cumsum(np.concatenate([np.zeros(1, dtype=np.int64), *counts]))
 
 
 def _usable(shards: Shards, begin: np.ndarray, length: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
@@ -75,7 +89,7 @@ def pack(lengths: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     longest first: each goes to the fullest block in which it fits.
     """
     by_length = np.argsort(-lengths, kind="stable")
-    block_of = np.empty(len(lengths), dtype=np.int64)
+    block_of = np.empty(len(lengths), dtype=np.int32 if len(lengths) < 2**31 else np.int64)
     blocks = done = 0
     # by the room that is left; a new block is nothing but one with all of it
     open_blocks: list[list[np.ndarray]] = [[] for _ in range(size + 1)]
@@ -88,6 +102,7 @@ def pack(lengths: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         block_of[by_length[done : done + take * count]] = np.repeat(few, take)
         open_blocks[room - take * length].append(few)
         done += take * count
+    del by_length
     return np.argsort(block_of, kind="stable"), np.cumsum(np.bincount(block_of, minlength=blocks))
 
 
@@ -130,17 +145,19 @@ def _take(chunks: list[np.ndarray], count: int) -> np.ndarray:
 class SegmentBlocks:
     """The packed blocks of one stream: `len(blocks)`, `blocks[i]`; a pure function of stream and size.
 
-    words: whether blocks tell where words start, which the shards must know then.
+    documents: which, in their order; None: all. words: whether blocks tell where words start, which the
+    shards must know then.
     """
 
     def __init__(
-        self, shards: Shards, table: Segments, documents: np.ndarray, size: int, vocabulary: Vocabulary,
-        *, words: bool,
+        self, shards: Shards, table: Segments, documents: np.ndarray | None, size: int,
+        vocabulary: Vocabulary, *, words: bool,
     ) -> None:  # fmt: skip
         self.shards, self.table, self.block_size, self.words = shards, table, size, words
         assert vocabulary.cls_id is not None and vocabulary.sep_id is not None
         self.cls_id, self.sep_id = vocabulary.cls_id, vocabulary.sep_id
-        mine = table.of(documents)
+        mine = np.arange(len(table.begin)) if documents is None else table.of(documents)
+        mine = mine.astype(np.int32 if len(table.begin) < 2**31 else np.int64)
         mine = mine[permute(np.arange(len(mine)), len(mine), key("pack"))] if len(mine) else mine
         order, self._ends = pack(table.length[mine] + FRAME, size)
         self._order = mine[order]
@@ -253,7 +270,7 @@ def segment_blocks(
     else:
         assert isinstance(tokens, Shards)
         split, table = tokens.split, Segments(tokens, size - FRAME, vocabulary)
-        found = SegmentBlocks(tokens, table, np.arange(len(tokens.ends)), size, vocabulary, words=words)
+        found = SegmentBlocks(tokens, table, None, size, vocabulary, words=words)
     if found.table.dropped and split == "train":
         progress.say(f"{found.table.dropped:,} texts have no known token: they are left out")
     if not len(found.table.begin):

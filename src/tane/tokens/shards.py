@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,11 +51,15 @@ def read_index(path: Path) -> tuple[np.ndarray, np.dtype]:
     if raw[: len(MAGIC)] != MAGIC or len(raw) < header + 16:
         raise IntegrityError(f"{path} is no Megatron index")
     version, code = struct.unpack_from("<QB", raw, len(MAGIC))
-    count, _ = struct.unpack_from("<QQ", raw, header)
+    count, documents = struct.unpack_from("<QQ", raw, header)
     types = {v: k for k, v in CODES.items()}
-    if version != 1 or code not in types or len(raw) < header + 16 + 4 * count:
+    whole = documents == count + 1 and len(raw) == header + 16 + 12 * count + 8 * documents
+    if version != 1 or code not in types or not whole:
         raise IntegrityError(f"{path}: unknown version or token type, or the file is cut")
-    return np.frombuffer(raw, dtype=np.int32, count=count, offset=header + 16).astype(np.int64), types[code]
+    lengths = np.frombuffer(raw, dtype=np.int32, count=count, offset=header + 16).astype(np.int64)
+    if (lengths < 1).any():
+        raise IntegrityError(f"{path} is damaged: a document has no token, not even its end")
+    return lengths, types[code]
 
 
 class Shards:
@@ -69,16 +75,16 @@ class Shards:
         self.split = split
         manifest = files.Manifest.read(folder, "shards")
         self.meta = manifest.meta
-        self.eos_id: int = self.meta["eos_id"]
+        self.eos_id: int = _noted(folder, self.meta, "eos_id", int)
         self._parts: list[np.ndarray] = []
         self._bits: list[np.ndarray] | None = None if words is None else []
         if words is not None:
-            made_for = files.Manifest.read(Path(words), "words").meta["shards"]
+            made_for = _noted(Path(words), files.Manifest.read(Path(words), "words").meta, "shards", str)
             if made_for != manifest.fingerprint:
                 raise IntegrityError(f"{words} was made for other tokens than those of {folder}")
-        lengths = []
-        for name in sorted(n for n in manifest.files if n.startswith(f"{split}-") and n.endswith(".idx")):
-            path = folder / name
+        names = (n for n in manifest.files if n.startswith(f"{split}-") and n.endswith(".idx"))
+        self._indexes = [folder / name for name in sorted(names)]
+        for path in self._indexes:
             try:
                 documents, dtype = read_index(path)
                 size = path.with_suffix(".bin").stat().st_size
@@ -92,14 +98,27 @@ class Shards:
                 self._parts.append(np.memmap(path.with_suffix(".bin"), dtype=dtype, mode="r"))
                 if self._bits is not None and words is not None:
                     self._bits.append(_bits(Path(words) / f"{path.stem}.bits", len(self._parts[-1])))
-            lengths.append(documents)
-        self.lengths = np.concatenate(lengths) if lengths else np.zeros(0, dtype=np.int64)  # (D,)
-        self.ends = np.cumsum(self.lengths)  # (D,) one past each document's EOS
         self._starts = np.cumsum([0, *(len(p) for p in self._parts)])
 
     def __len__(self) -> int:
         """Number of tokens N."""
         return int(self._starts[-1])
+
+    def lengths_by_file(self) -> Iterator[np.ndarray]:
+        """The tokens of each document with its EOS (d,) int64, of one file after another: of millions of
+        documents, those of one file are held at a time."""
+        for path in self._indexes:
+            yield read_index(path)[0]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """The same of all documents (D,) int64; not read before it is asked for."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self.lengths_by_file()])
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """One past each document's EOS (D,) int64."""
+        return np.cumsum(self.lengths)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop) as they are stored; a view where they lie in one file."""
@@ -159,6 +178,13 @@ class Shards:
         for end in self.ends.tolist():
             yield self.read(start, end)
             start = end
+
+
+def _noted(folder: Path, meta: Any, key: str, kind: type) -> Any:
+    """What a folder's manifest says of itself under a key. Raises IntegrityError where it does not."""
+    if not isinstance(meta, dict) or type(meta.get(key)) is not kind:
+        raise IntegrityError(f"{folder / files.MANIFEST} does not say its {key}: it was not written by tane")
+    return meta[key]
 
 
 def _bits(path: Path, tokens: int) -> np.ndarray:

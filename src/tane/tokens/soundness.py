@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,12 @@ from tane.tokens import charsmap
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+ROLES = ("pad", "bos", "eos", "unk", "cls", "sep", "mask")  # of special tokens
+HOLES = 100_000  # ids without a piece that a vocabulary may have
 TRIAL_SECONDS = 5.0  # for all patterns of a file; a sound one takes milliseconds
+LAYERS, LABELS = 2_000, 1_000_000  # of a model, at most
 _CLASS = re.compile(r"\w*Tokenizer(Fast)?|\w*Backend")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{\d*,)")  # only such a pattern may take exponential time
 _TRIAL = """
 import sys
@@ -42,13 +46,33 @@ def is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
+def check_links(folder: Path) -> None:
+    """Raise InputError where something in a folder is a link to a place outside it."""
+    root = folder.resolve()
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not is_inside(path, root):
+            raise InputError(f"{path} is a link to a place outside its folder", "put the file itself there")
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a path lies in a folder, which is resolved; a snapshot of the hub has its files beside it."""
+    base = root.parent.parent if root.parent.name == "snapshots" else root
+    try:
+        return path.resolve().is_relative_to(base)
+    except (OSError, RuntimeError, ValueError):  # links in a circle; a name that no system takes
+        return False
+
+
 def read_object(path: Path, *, code: bool = False) -> dict[str, Any]:
     """The JSON object in a file. Raises InputError for anything else, and where one asks to run code.
 
     code: it may ask to, as a model's config.json, since nothing heeds it here.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_constant)
+        if _HALF.search(text):  # half a character, which no text can hold: it could not be written again
+            json.dumps(content, ensure_ascii=False).encode()
     except _Twins as error:
         raise InputError(f"{path}: {error} stands twice in one object", "one of the two must go") from None
     except (ValueError, RecursionError):
@@ -65,6 +89,42 @@ def read_object(path: Path, *, code: bool = False) -> dict[str, Any]:
             "take a tokenizer that needs none",
         )
     return content
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """The config.json of a model. Raises InputError for one that asks for more than any memory holds.
+
+    transformers reads it beside a tokenizer too, and makes a name for each label before anything else.
+    """
+    config = read_object(path, code=True)
+    check_counts(str(path), config, "give the file as it was published")
+    return config
+
+
+def check_counts(where: str, config: dict[str, Any], remedy: str) -> None:
+    """Raise InputError where a model's config asks for layers or labels without end."""
+    for key, value in values(config):
+        limit = LAYERS if "layer" in key else LABELS if key == "num_labels" else None
+        if limit is not None and isinstance(value, int) and value > limit:
+            raise InputError(f"{where}: {key} is {value:,}; expected at most {limit:,}", remedy)
+
+
+def values(value: Any) -> Iterator[tuple[str, Any]]:
+    """(key, value) of a JSON object and of all objects and lists in it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key, inner
+            yield from values(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from values(inner)
+
+
+def _constant(name: str) -> float:
+    """What JSON does not know, as Python reads it: some configurations hold Infinity, but none a NaN."""
+    if name == "NaN":
+        raise ValueError(name)
+    return float(name)
 
 
 class _Twins(Exception):
@@ -85,7 +145,32 @@ def read_config(path: Path) -> dict[str, Any]:
     name = config.get("tokenizer_class")
     if name is not None and not (isinstance(name, str) and _CLASS.fullmatch(name)):
         raise InputError(f"{path}: tokenizer_class is {name!r}, which is no tokenizer's class")
+    for key, value in config.items():
+        expected = _expected(key, value)
+        if expected:
+            raise InputError(
+                f"{path}: expected {expected} for {key}, found {value!r:.80}",
+                "give the file as it was published",
+            )
     return config
+
+
+def _expected(key: str, value: object) -> str:
+    """What the value of a key of a tokenizer_config.json should be, "" where it may be what it is."""
+    if value is None:
+        return ""
+    if key == "model_max_length":  # transformers writes 1e30 for none
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1
+        return "" if good else "a number of tokens"
+    if key.endswith("_token") and key.removesuffix("_token") in ROLES:
+        token = value.get("content") if isinstance(value, dict) else value
+        return "" if isinstance(token, str) else "a token"
+    if key == "model_input_names":
+        good = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return "" if good else "a list of names"
+    if key in ("padding_side", "truncation_side"):
+        return "" if value in ("left", "right") else "left or right"
+    return ""
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
@@ -97,6 +182,7 @@ def open_tokenizer(path: Path) -> Tokenizer:
     if not isinstance(model, dict):
         raise InputError(f"{path} has no model, so it is no tokenizer.json")
     check_vocabulary(path, model.get("vocab"))
+    _check_merges(path, model)
     parts = [content.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")]
     check_patterns(path, _values(parts, "Regex"))
     for text in _values(parts, "precompiled_charsmap"):
@@ -142,6 +228,11 @@ def check_vocabulary(path: Path, vocabulary: object) -> None:
             if number in owners:
                 raise InputError(f"{path}: the pieces {owners[number]!r} and {piece!r} share the id {number}")
             owners[number] = piece
+        highest = max((number for number in owners if isinstance(number, int)), default=0)
+        if highest > 2 * len(owners) + HOLES:  # the library goes through all numbers up to it
+            raise InputError(
+                f"{path}: the id {highest:,} is far above the count of the pieces, {len(owners):,}"
+            )
     elif isinstance(vocabulary, list):
         check_pieces(path, (row[0] for row in vocabulary if isinstance(row, list) and row))
 
@@ -157,13 +248,32 @@ def check_pieces(path: Path, pieces: Iterable[object]) -> None:
 
 
 def _values(value: object, key: str) -> list[str]:
-    """The texts under a key, wherever it stands in a JSON value."""
-    if isinstance(value, list):
-        return [text for part in value for text in _values(part, key)]
-    if not isinstance(value, dict):
-        return []
-    own = [value[key]] if isinstance(value.get(key), str) else []
-    return own + [text for part in value.values() for text in _values(part, key)]
+    """The texts under a key, wherever it stands in a JSON value, however deep."""
+    found, waiting = [], [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            found += [part[key]] if isinstance(part.get(key), str) else []
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return found
+
+
+def _check_merges(path: Path, model: dict[str, Any]) -> None:
+    """Raise InputError where the library would cut a character in two, which ends the process."""
+    prefix, merges = model.get("continuing_subword_prefix"), model.get("merges")
+    if not (isinstance(prefix, str) and prefix and isinstance(merges, list)):
+        return
+    for merge in merges:  # it takes as many bytes off the second part as the prefix has characters
+        parts = merge.split(" ") if isinstance(merge, str) else merge
+        second = parts[-1] if isinstance(parts, list) and parts else ""
+        data = second.encode()[len(prefix) :] if isinstance(second, str) else b""
+        if data[:1] and 0x80 <= data[0] < 0xC0:
+            raise InputError(
+                f"{path}: the merge {merge!r:.80} does not go on with the prefix {prefix!r:.20}",
+                "give the file as it was published",
+            )
 
 
 def _check_rules(path: Path, text: str) -> None:

@@ -147,6 +147,8 @@ def _added(folder: Path, config: dict[str, Any], name: str, model: Model) -> dic
     path = folder / "added_tokens.json"
     if not isinstance(listed, dict):
         tokens = soundness.read_object(path) if path.is_file() else {}
+        if not all(isinstance(number, int) for number in tokens.values()):
+            raise InputError(f"{path}: expected a number for each token")
         listed = {number: {"content": token} for token, number in tokens.items()}
     found: dict[int, dict[str, Any]] = {}
     for number, token in listed.items():

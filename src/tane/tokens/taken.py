@@ -20,7 +20,7 @@ from tane import files, hub
 from tane.errors import InputError
 from tane.tokens import bare, soundness, spm, spm_classes
 
-JSON, CONFIG = "tokenizer.json", "tokenizer_config.json"
+JSON, CONFIG, MODEL_CONFIG = "tokenizer.json", "tokenizer_config.json", "config.json"
 DECIDING = (  # how the names of files begin that decide on ids
     "tokenizer", "special_tokens", "vocab", "merges", "spiece", "added_tokens", "spm", "sentencepiece",
 )  # fmt: skip
@@ -43,6 +43,7 @@ def folder(name: str | os.PathLike[str]) -> Path:
         what = f"{WHAT} {name} is a file; expected a folder in Hugging Face's layout"
         raise InputError(what, _take_it(name))
     found = _with_model(hub.local_folder(name, WHAT))
+    soundness.check_links(found)
     if not any((found / file).is_file() for file in (JSON, CONFIG)):
         what_else = bare.find(found)
         only = f"only {what_else.files[0].name}" if what_else else "no tokenizer.json"
@@ -52,6 +53,8 @@ def folder(name: str | os.PathLike[str]) -> Path:
             _take_it(what_else.files[0]) if what_else else f"give {bare.FORMS}",
         )
     soundness.read_config(found / CONFIG)
+    if (found / MODEL_CONFIG).is_file():
+        soundness.read_model_config(found / MODEL_CONFIG)
     if (found / JSON).is_file():
         soundness.open_tokenizer(found / JSON)
     return found
@@ -187,6 +190,7 @@ def _source(name: str | os.PathLike[str]) -> tuple[bare.Bare | None, Path | None
     if path.is_file():
         return bare.find(path), None
     found = _with_model(hub.local_folder(name, WHAT))
+    soundness.check_links(found)
     if (found / CONFIG).is_file():
         return None, found
     if (found / JSON).is_file():

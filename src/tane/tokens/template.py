@@ -1,7 +1,9 @@
 """What stands round a text and between a pair, where a tokenizer has nothing of the kind.
 
-A decoder's tokenizer joins the two texts of a pair as if they were one. With the end-of-text token after each
-the model can tell them apart, and reads its answer at a token that always is the same.
+A decoder's tokenizer joins the two texts of a pair as if they were one; with the end-of-text token after
+each, the model can tell them apart. It reads its answer at the last token that is no padding: at the
+end-of-text token, the same for every text, where padding is another token; where the end-of-text token also
+pads, at the last token of the text itself, since the one after it passes for padding.
 """
 
 from __future__ import annotations

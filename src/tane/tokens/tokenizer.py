@@ -51,7 +51,7 @@ class TokenizerSettings(Settings):
         gt=0.9,
         le=1,
     )
-    ram: str = option("2GB", "memory that training may take; a larger text is sampled", resume="free")
+    ram: str = option("700MB", "memory that training may take; a larger text is sampled", resume="free")
 
     @field_validator("ram")
     @classmethod

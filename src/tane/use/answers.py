@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tane import files
+from tane import files, resources
 from tane.errors import InputError, ResourceError
 from tane.tasks.examples import Example
 from tane.text import cellrows
@@ -54,7 +54,7 @@ def target(path: Path, source: str | None, how: RowsSettings, *, overwrite: bool
             raise InputError(f"--out {path} is the file that is read", "choose another name")
         if not overwrite:
             raise InputError(f"--out {path} exists already", "choose another name, or add --overwrite")
-    parent = files.existing_parent(path.parent)
+    parent = resources.existing_parent(path.parent)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ResourceError(f"cannot write {path}: {parent} takes no files", "choose another folder")
     return path
@@ -170,7 +170,7 @@ def write(path: Path, found: Sequence[dict[str, Any]], given: Given, classifier:
         own.pop("words", None)
     named = {key: _free(name, given.names) for key, name in own.items()}
     listed = {*named.values(), *classifier.texts, classifier.task.label} if _is_words(classifier) else set()
-    with files.writing(path):
+    with resources.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     names = [*given.names, *named.values()]
     lines = [] if form == ".jsonl" else [(BOM if given.spreadsheet else "") + _line(names, form)]

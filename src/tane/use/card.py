@@ -39,6 +39,7 @@ def model_card(
     """
     config, masked = read_json(folder / "config.json"), is_masked(folder)
     task = read_json(folder / checkpoint.TASK)
+    _check_task(folder / checkpoint.TASK, task)
     known = run_dir is not None and (run_dir / LOG).exists()
     recipe = read_yaml(run_dir / RESOLVED) if known and run_dir is not None else {}
     base = recipe.get("model", {}).get("pretrained")
@@ -111,7 +112,7 @@ def _task(task: dict[str, Any]) -> list[str]:
     if task.get("kind") == "regression":
         rows += [("answer", "a number")]
     elif task.get("kind") != "multiple-choice":
-        rows += [("labels", ", ".join(task.get("label_names") or []))]
+        rows += [("labels", ", ".join(filter(None, task.get("label_names") or [])))]
     rows += [("longest input", f"{task.get('max_length')} tokens; what is longer is cut")]
     told = [f"| {what} | {str(value).replace('|', BAR)} |" for what, value in rows]
     return ["## Task", "", "| | |", "|---|---|", *told, ""]
@@ -206,6 +207,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path} is damaged", "put it back, or delete it if it may be left out")
     return found
+
+
+def _check_task(path: Path, task: dict[str, Any]) -> None:
+    """Raise InputError where the note of what a model was trained for holds what no note does."""
+    texts = [task.get(name) for name in ("kind", "text", "text_pair", "label")]
+    for name in ("choices", "label_names"):
+        value = task.get(name)
+        texts += value if isinstance(value, list) else [value]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise InputError(f"{path} is damaged", "put it back, or delete it")
 
 
 def is_japanese(tokenizer: Any) -> bool:

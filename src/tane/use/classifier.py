@@ -15,6 +15,7 @@ from tane import progress, registry, signals
 from tane.errors import InputError
 from tane.model import task_head
 from tane.model.build import find_model, open_model, positions
+from tane.model.folder import check_rows, running
 from tane.settings import build
 from tane.tasks.examples import Encoded, Example
 from tane.tasks.settings import TaskSettings
@@ -134,7 +135,10 @@ class Classifier:
         return [*rows] if typed else [row._replace(types=None) for row in rows]
 
     def _run(self, encoded: Sequence[Encoded]) -> list[np.ndarray]:
-        with signals.caught(), self.machine.active(), progress.bar(len(encoded), "scoring", "text") as bar:
+        with (
+            signals.caught(), self.machine.active(), running(self.folder),
+            progress.bar(len(encoded), "scoring", "text") as bar,
+        ):  # fmt: skip
 
             def stop() -> bool:
                 signals.poll(STOPPED)
@@ -175,6 +179,7 @@ def open_classifier(
     _check_labels(folder)
     model = open_model(folder, f"AutoModel{end}").eval()
     config, tokenizer = model.config, load_tokenizer(folder)
+    check_rows(folder, model, len(tokenizer))
     task, given = _task_of(folder, HEADS[end], config, pairs)
     if given and end == "ForSequenceClassification" and (task.kind == "regression") != _is_number(config):
         raise InputError(

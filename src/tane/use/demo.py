@@ -132,7 +132,6 @@ def demo(
     if not own:
         text = out / "sample.txt"
         if not text.exists():
-            out.mkdir(parents=True, exist_ok=True)
             write_corpus(text)
         inputs = [str(text)]
         progress.say(f"the bundled text: {text} ({text.stat().st_size / 1e6:.1f} MB, made by tane.sample)")
@@ -160,7 +159,7 @@ def _pairs(out: Path, model: str, epochs: float) -> dict[str, Any]:
     from tane.sample import write_pairs
 
     progress.say("\nnow the BERT learns from labelled pairs whether two sentences say the same")
-    if not (out / "pair-files").exists():
+    if not (out / "pair-files" / "test.csv").exists():  # the last one that is written
         write_pairs(out / "pair-files")
     metrics = _train(recipe_for_pairs(out, model, epochs), out, finetune)
     report, scores = metrics["test"], metrics["metrics"]

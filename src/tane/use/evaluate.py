@@ -22,6 +22,7 @@ import torch
 from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
+from tane.model.folder import check_rows
 from tane.model.loss import Loss
 from tane.settings import build
 from tane.text.corpus import CorpusSettings
@@ -89,6 +90,7 @@ def evaluate(
     settings = _text_settings(folder, [data] if isinstance(data, str) else list(data), reading)
     encoder = Encoder(folder)
     network = open_model(folder, "AutoModelForMaskedLM" if masked else "AutoModelForCausalLM")
+    check_rows(folder, network, encoder.vocab_size)
     chosen = choose_device(device)
     network.to(chosen).eval()
     longest = positions(network)

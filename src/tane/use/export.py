@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 import tane
-from tane import files, progress, signals
+from tane import files, progress, resources, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import find_model, hushed, open_model, positions
-from tane.model.folder import check_rows
+from tane.model.folder import check_folder, check_rows
 from tane.model.task_head import takes_types
 from tane.text.corpus import Corpus
 from tane.tokens import taken
@@ -52,6 +52,7 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
                 f"{target} holds something else than a model: it is not replaced",
                 "choose another folder, or delete it yourself",
             )
+    check_folder(folder)
     checked: dict[str, Any] = {}
 
     def write(temporary: Path) -> dict[str, Any]:
@@ -145,6 +146,8 @@ def _open_tokenizer(source: Path, copy: Path) -> tuple[Any, bool]:
     try:
         return AutoTokenizer.from_pretrained(str(copy), local_files_only=True), True
     except (ValueError, OSError) as error:
+        if resources.number_of(error) in resources.LACKS:
+            raise
         if read_json(copy / TOKENIZER).get("tokenizer_class") != JAPANESE_CLASS:
             told = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise InputError(f"transformers does not open the tokenizer of {source}: {told}") from None

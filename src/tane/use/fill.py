@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
+from tane.model.folder import check_rows
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training.runtime import choose_device
 from tane.types import Result
 from tane.use.candidates import Candidates, Pieces
+from tane.use.given import require_unicode
 from tane.use.masked import require_masked
 
 MASK = r"\[MASK\]|＿+|_{3,}"  # how a person writes a mask, besides the tokenizer's own spelling
@@ -77,12 +79,14 @@ def fill_mask(
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not 1 <= top_k <= MOST_FILLS:
         raise InputError(f"--top-k: expected 1 to {MOST_FILLS:,}, found {top_k}")
+    require_unicode("TEXT", texts)
     folder = find_model(model)
     require_masked(folder)
     tokenizer = load_tokenizer(folder)
     masks = find_masks(texts, tokenizer)
     with signals.caught(), hushed():
         network = open_model(folder, "AutoModelForMaskedLM").to(choose_device(device)).eval()
+        check_rows(folder, network, len(tokenizer))
         longest = positions(network)
         encoded = _encode(texts, masks, tokenizer)
         pieces, candidates = Pieces(tokenizer), Candidates(network, tokenizer)
@@ -164,8 +168,8 @@ def _encode(texts: Sequence[str], masks: Sequence[Mask], tokenizer: Any) -> list
         expected = sum(mask.text == number for mask in masks)
         if ids.count(tokenizer.mask_token_id) != expected:
             raise InputError(
-                f"text {number + 1} has {expected:,} masks, but its tokenizer finds "
-                f"{ids.count(tokenizer.mask_token_id):,}",
+                f"text {number + 1} has {expected:,} masks, but the tokenizer of {tokenizer.name_or_path} "
+                f"finds {ids.count(tokenizer.mask_token_id):,}",
                 "put a space before and after each mask",
             )
     return encoded

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tane import files, progress, signals
+from tane import files, progress, resources, signals
 from tane.errors import InputError
 from tane.recipe import Recipe, finetune_once
 from tane.tasks.examples import Example, Examples
@@ -124,7 +124,7 @@ def _standing(result: Result, task: TaskSettings) -> float:
 def _point(run_dir: Path, best: Path) -> None:
     """Let RUN/model be the model of one of its trials, swapped by rename."""
     link, temporary = run_dir / "model", run_dir / f"{files.TEMPORARY}model-{os.getpid()}"
-    with files.writing(link):
+    with resources.writing(link):
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(Path(TRIALS) / best.name / "model")
         os.replace(temporary, link)
@@ -156,7 +156,7 @@ def _told(
             reports[side] |= {
                 "seeds": [one["seed"] for one in many], "spread": spread([one["scores"] for one in many])
             }  # fmt: skip
-        with files.writing(run_dir):
+        with resources.writing(run_dir):
             score_page.write_examples(run_dir / f"wrong-{side}.csv", reports[side]["wrong"])
         reports[side]["wrong"] = reports[side]["wrong"][:SHOWN]
     text = "\n".join(score_page.markdown(report) for report in reports.values())

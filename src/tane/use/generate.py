@@ -15,10 +15,14 @@ import torch
 from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
+from tane.model.folder import check_rows, running
 from tane.tokens.encoder import Encoder
 from tane.tokens.order import key
 from tane.training.runtime import choose_device
 from tane.types import Result
+from tane.use.given import require_unicode
+
+MOST_CHARACTERS = 1_000_000  # of a prompt; its ids take some 300 bytes a character
 
 
 def generate(
@@ -44,9 +48,17 @@ def generate(
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     _check(num, max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy)
+    require_unicode("--prompt", prompts)
+    for number, prompt in enumerate(prompts):
+        if len(prompt) > MOST_CHARACTERS:
+            raise InputError(
+                f"prompt {number + 1} has {len(prompt):,} characters; expected at most {MOST_CHARACTERS:,}",
+                "give its end alone: no model reads more",
+            )
     folder = find_model(model)
     encoder = Encoder(folder)
     network = open_model(folder).to(choose_device(device)).eval()
+    check_rows(folder, network, encoder.vocab_size)
     encoded = [[encoder.eos_id, *ids.tolist()] for ids in encoder.encode_batch(prompts)]
     longest = positions(network)
     if longest is not None:
@@ -61,7 +73,7 @@ def generate(
             torch.manual_seed(key(seed, "generate", number))
             room = max_new_tokens if longest is None else min(max_new_tokens, longest - len(ids))
             inputs = torch.tensor([ids], device=network.device)
-            with torch.no_grad():
+            with torch.no_grad(), running(folder):
                 rows = network.generate(
                     input_ids=inputs,
                     attention_mask=torch.ones_like(inputs),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tane.errors import InputError
-from tane.model.build import check_folder
+from tane.model.folder import check_folder
 
 HEADS = ("ForMaskedLM", "ForPreTraining")  # classes that hold a head for masks; the second BERT's first one
 CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -14,8 +13,7 @@ CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 def architecture(folder: Path) -> str:
     """The class that a model folder names, "" where it names none. Raises what check_folder raises."""
-    check_folder(folder)
-    named = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures")
+    named = check_folder(folder).get("architectures")
     return str(named[0]) if isinstance(named, list) and named else ""
 
 

@@ -16,6 +16,7 @@ import torch
 from tane import files, progress
 from tane.errors import InputError, IntegrityError
 from tane.model.build import PAD_TO, build_config, check_head, freeze, hushed, open_model
+from tane.model.folder import first_line
 from tane.recipe import Recipe
 from tane.settings import Duration
 from tane.tasks.settings import TaskSettings
@@ -45,7 +46,7 @@ def plan(recipe: Recipe) -> Result:
         )
     scale = scale_of(recipe.sections(), train.duration, sizes)
     blocks = max(1, round(scale["steps_per_epoch"] * rows))
-    device = runtime.choose_device(train.device)
+    device = runtime.choose_device(train.device, "train.device")
     micro = runtime.choose_micro_rows(train.micro_batch_tokens, device, objective.block_size, rows)
     parameters, trained, kept = _parameters(recipe, Vocabulary(pieces, 1, 0))
     minutes = train.duration.unit == "minutes"
@@ -97,7 +98,9 @@ def _said(recipe: Recipe, values: dict[str, Any]) -> Result:
 def _plan_task(recipe: Recipe, task: TaskSettings) -> Result:
     """The same of a recipe with a task: its examples are read, and its model is built."""
     train = recipe.train
-    machine = runtime.Runtime(runtime.choose_device(train.device), "fp32", False, torch.get_num_threads())
+    machine = runtime.Runtime(
+        runtime.choose_device(train.device, "train.device"), "fp32", False, torch.get_num_threads()
+    )
     data = labelled.read_data(task)
     with tempfile.TemporaryDirectory(prefix="tane-") as place, hushed():
         folder = Path(place) / "tokenizer"
@@ -150,7 +153,7 @@ def _tokens(recipe: Recipe) -> tuple[int, int, int, bool, Any]:
         sizes = recipe.objective.blocks(source, vocabulary).sizes
         return tokens, len(Shards(folder / "shards", "valid")), pieces, True, sizes
     except IntegrityError:
-        state = input_state(recipe.corpus)
+        state = list(input_state(recipe.corpus))
         share = recipe.corpus.valid_fraction
         sizes_of = [s["bytes"] * (3 if s["path"].endswith((".gz", ".zst")) else 1) for s in state]
         weighted = sum(size * s["weight"] for size, s in zip(sizes_of, state, strict=True))
@@ -184,8 +187,11 @@ def _parameters(recipe: Recipe, vocabulary: Vocabulary) -> tuple[int, int, int]:
             recipe.model, recipe.objective.block_size, vocabulary, recipe.objective.default_preset
         )
         check_head(config, recipe.objective.auto_model)
-        with torch.device("meta"):
-            model = getattr(transformers, recipe.objective.auto_model).from_config(config)
+        try:
+            with torch.device("meta"):
+                model = getattr(transformers, recipe.objective.auto_model).from_config(config)
+        except Exception as error:  # sizes that do not go together, or that no number counts
+            raise InputError(f"model.config: {first_line(error)}") from None
     freeze(model, recipe.train.freeze)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return sum(p.numel() for p in model.parameters()), trained, recipe.optim.state_size(model)

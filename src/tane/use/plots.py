@@ -111,8 +111,15 @@ def plot_confusion(
     """
     report = _report(scored, split)
     if "confusion" not in report:
-        raise InputError(f"{report['task']} has no labels of which one is right: there is no confusion")
-    names, counts = report["names"], report["confusion"]
+        raise InputError(f"{report.get('task')} has no labels of which one is right: there is no confusion")
+    names: Any = report.get("names")
+    counts: Any = report["confusion"]
+    if not _is_square(names, counts) or type(report.get("examples")) is not int:
+        raise InputError(
+            f"{scored if isinstance(scored, (str, Path)) else 'this'}: the scores are damaged: they do not "
+            "say how often which label was answered",
+            "score again: tane finetune RECIPE, or tane evaluate",
+        )
     shares = [[count / (sum(row) or 1) for count in row] for row in counts]
     side = max(3.2, 1.4 + min(0.7, 9 / len(names)) * len(names))
     figure = _figure(side + 1, side)
@@ -130,7 +137,7 @@ def plot_confusion(
     axes.set_ylabel("gold")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{report['split']}, {report['examples']:,} examples")
+    axes.set_title(f"{report.get('split')}, {report['examples']:,} examples")
     return _saved(figure, path)
 
 
@@ -146,7 +153,14 @@ def _report(scored: str | Path | Result | Mapping[str, Any], split: str | None) 
         if not file.is_file():
             what = f"{scored} has no {file.name}: it is no run of a task, or is not finished"
             raise InputError(what, "tane finetune RECIPE")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            found = {}
+        if not isinstance(found, dict) or not found:
+            raise InputError(
+                f"{file} is damaged: it is not the JSON that was written", "tane finetune RECIPE"
+            )
     if "scores" in found and "task" in found:  # those of one file
         return found
     splits = [name for name in ("test", "valid") if name in found]
@@ -155,7 +169,20 @@ def _report(scored: str | Path | Result | Mapping[str, Any], split: str | None) 
         there = f"there are {' and '.join(splits)}" if splits else "give what tane.finetune returned"
         raise InputError(f"there are no scores on {chosen}" if chosen else "there are no scores", there)
     report: Mapping[str, Any] = found[chosen]
+    if not isinstance(report, Mapping):
+        raise InputError(f"the scores on {chosen} are damaged", "tane finetune RECIPE")
     return report
+
+
+def _is_square(names: Any, counts: Any) -> bool:
+    """Whether there is a name for each label, and a count for each two of them."""
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        return False
+    rows = isinstance(counts, list) and len(counts) == len(names)
+    return rows and all(
+        isinstance(row, list) and len(row) == len(names) and all(type(n) is int and n >= 0 for n in row)
+        for row in counts
+    )
 
 
 def _figure(width: float, height: float) -> Any:

@@ -16,7 +16,7 @@ from tane import progress
 from tane.errors import InputError
 from tane.tasks.examples import Example
 from tane.text import words
-from tane.text.cells import SURROGATE, TEXT
+from tane.text.cells import TEXT
 from tane.text.inputs import Input
 from tane.text.japanese import JAPANESE, kind
 from tane.text.raw import Raw
@@ -26,6 +26,7 @@ from tane.types import Result
 from tane.use import answers
 from tane.use.classifier import Classifier, open_classifier
 from tane.use.data import LEFT_OUT, SETTING
+from tane.use.given import require_unicode
 
 TOLD = 5  # places in a message
 SENTENCE = re.compile("[。、！？「」『』]")  # what a word never has beside other characters
@@ -114,11 +115,7 @@ def _check_flags(
     if texts and file is not None:
         raise InputError("found texts and a file: expected one of them", "leave out --text or --file")
     for flag, given in (("--text", texts), ("--text-pair", pairs or ())):
-        for number, text in enumerate(given, 1):
-            if SURROGATE.search(text):
-                raise InputError(
-                    f"{flag}: text {number:,} holds bytes that are no UTF-8", "write it as UTF-8"
-                )
+        require_unicode(flag, given)
     if file is not None and pairs is not None:
         raise InputError(
             "--text-pair goes with --text: the second texts of a file are one of its columns",

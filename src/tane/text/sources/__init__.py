@@ -83,6 +83,17 @@ def by_suffix() -> dict[str, str]:
     return {suffix: name for name in registry.names(KIND) for suffix in registry.find(KIND, name).suffixes}
 
 
+@functools.cache
+def _class(name: str) -> type[Any]:
+    return registry.find(KIND, name)  # which takes longer than to read a small file
+
+
+def source(name: str) -> Source:
+    """A source by its short name. Raises InputError for an unknown one."""
+    found: Source = _class(name)()
+    return found
+
+
 def source_name(path: Path) -> str | None:
     """The short name of the source for a file by its name, or None when its suffix is unknown."""
     suffix = path.suffix.lower()
@@ -97,9 +108,10 @@ def source_for(path: Path, wanted: str | None = None) -> tuple[str, Source]:
     Raises InputError for an unknown suffix or format.
     """
     if wanted is not None:
-        name: str | None = wanted if wanted in registry.names(KIND) else by_suffix().get(f".{wanted}")
+        named = set(by_suffix().values())
+        name: str | None = wanted if wanted in named else by_suffix().get(f".{wanted}")
         if name is None:
-            known = ", ".join(sorted({*registry.names(KIND), *(s[1:] for s in by_suffix())}))
+            known = ", ".join(sorted({*named, *(s[1:] for s in by_suffix())}))
             raise InputError(f"unknown format {wanted!r}", f"choose one of: {known}")
     else:
         name = source_name(path)
@@ -110,4 +122,4 @@ def source_for(path: Path, wanted: str | None = None) -> tuple[str, Source]:
             f"known are {known} (also with {', '.join(PACKINGS)} after them): rename it to what it is, "
             "or say it: {path: ..., format: jsonl}",
         )
-    return name, registry.find(KIND, name)()
+    return name, source(name)
