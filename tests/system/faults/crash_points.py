@@ -177,6 +177,8 @@ def _injured(ground: Ground, scene: Scene, injury: Injury, *, lose: bool, draw: 
             outcome.require(not full or "are free" in end.err, f"{told}: no word of space: {end.err}")
             outcome.figures[f"n {injury.error}"] = 1
             outcome.figures["n of them passed over"] = float(end.code == 0)
+        elif end.code == 0:
+            outcome.cases = 0  # this run had fewer such calls than the one in which they were counted
         else:
             # a child that trains the tokenizer may be what was killed: that is told
             killed = end.code == -9 or (end.code == 3 and "killed by signal 9" in end.err)

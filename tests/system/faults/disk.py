@@ -129,13 +129,11 @@ def full_under_the_log(ground: Ground, disk: Path, draw: random.Random) -> Outco
     outcome, folder = Outcome(), disk / "run"
     recipe = ground.recipe(folder, save_every="1000 steps", eval_every="1000 steps", tensorboard=True)
     steps = lambda: max([e["step"] for e in read_metrics(folder, "step")], default=0)  # noqa: E731
-    start = Start(["train", recipe], disk.parent, [ground.slowed(0.02)])
-    decay = checkpoint.folder_of(folder, STEPS // 2)  # saved there whatever is asked for
-    start.until(lambda: decay.exists() and "save" in (folder / "metrics.jsonl").read_text()[-80:])
-    with open(
-        folder / "metrics.jsonl", "ab"
-    ) as log:  # to the end of a page
-        log.write(b"\n" * (-log.tell() % 4096))
+    start = Start(["train", recipe], disk.parent, [ground.waiting(31, 55, disk / "ballast")])
+    log = folder / "metrics.jsonl"
+    start.until(lambda: log.exists() and 30 in {e["step"] for e in read_metrics(folder, "save")})
+    with open(log, "ab") as file:  # to the end of a page
+        file.write(b"\n" * (-file.tell() % 4096))
     ballast = _fill(disk, draw.randrange(0, 200))
     start.until(lambda: "log cannot be written" in start.err.read_text())
     ballast.unlink()

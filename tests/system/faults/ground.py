@@ -150,19 +150,21 @@ class Ground:
         return change
 
     @staticmethod
-    def slowed(seconds: float) -> Change:
-        """Each step takes so much longer, so that something can happen between two."""
+    def waiting(come: int, gone: int, path: Path) -> Change:
+        """The run waits before one step until a file is there, and before a later one until it is gone."""
 
         def change() -> None:
             from tane.training.loop import Loop
 
-            step = Loop._step
+            original = Loop._step
 
-            def slow(self: Loop) -> bool:
-                time.sleep(seconds)
-                return step(self)
+            def waits(self: Loop) -> bool:
+                wanted = {come: True, gone: False}.get(self.state.step)
+                while wanted is not None and path.exists() != wanted:
+                    time.sleep(0.01)
+                return original(self)
 
-            Loop._step = slow  # type: ignore[method-assign]
+            Loop._step = waits  # type: ignore[method-assign]
 
         return change
 

@@ -116,7 +116,7 @@ def _become(
             os.dup2(opened, handle)
             os.close(opened)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the process's own
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", 1, encoding="utf-8", closefd=False)  # noqa: SIM115
         os.chdir(place)
         os.environ.update(more)
         for change in changes:
