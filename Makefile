@@ -26,7 +26,7 @@ faults: test-setup ## every fault, many times, within an hour; writes docs/relia
 	$(RUN) -m tests.system.faults
 
 fuzz: test-setup  ## 10,000 damaged files for each reader
-	$(RUN) -m tests.fuzz
+	$(RUN) -m tests.fuzz --out .fuzz/done.json
 
 bad-inputs: test-setup ## the corpus of bad inputs, each with what is expected of it, in bad-inputs/
 	$(RUN) -m tests.bad bad-inputs

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import tane
-from tane import cli, files
+from tane import cli, files, locks
 from tane.cli import VERBS, main
 from tane.errors import InputError, TaneError
 
@@ -238,11 +238,11 @@ def test_stale_data_is_4_and_says_what_changed(tmp_path: Path, capsys: Capture) 
 
 def test_a_folder_in_use_is_5_and_names_the_owner(tmp_path: Path, capsys: Capture) -> None:
     path = recipe(tmp_path)
-    with files.locked(tmp_path / "run"):
+    with locks.locked(tmp_path / "run"):
         code, out, err = answer(capsys, "train", str(path), "--json")
     assert code == 5 and f"is in use by pid {os.getpid()} on " in err
     assert last_json(out)["code"] == 5 and str(os.getpid()) in last_json(out)["error"]
-    with files.locked(tmp_path / "run" / "data"):
+    with locks.locked(tmp_path / "run" / "data"):
         assert answer(capsys, "prepare", str(path))[0] == 5
 
 

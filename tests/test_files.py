@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tane import files, resources
+from tane import files, locks, resources
 from tane.errors import InputError, IntegrityError, LockedError, ResourceError, TaneError
 from tane.files import FAILPOINTS, MANIFEST, Manifest
 from tane.resources import LACKS
@@ -233,7 +233,7 @@ def test_a_file_where_a_folder_is_due(tmp_path: Path, where: str) -> None:
         files.publish(tmp_path / where, KIND, filler("x"))
     with (
         pytest.raises(ResourceError, match="a file stands where a folder is due"),
-        files.locked(tmp_path / where),
+        locks.locked(tmp_path / where),
     ):
         pass
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
@@ -243,7 +243,7 @@ def test_folders_that_cannot_be_made() -> None:
     for place in ("/proc/tane/t", f"/tmp/{'x' * 300}/t"):
         with pytest.raises(ResourceError, match="cannot make the folder"):
             files.publish(Path(place), KIND, filler("x"))
-        with pytest.raises(ResourceError, match="cannot make the folder"), files.locked(Path(place)):
+        with pytest.raises(ResourceError, match="cannot make the folder"), locks.locked(Path(place)):
             pass
 
 
@@ -474,7 +474,7 @@ from pathlib import Path
 from tane import files
 from tane.errors import LockedError
 try:
-    with files.locked(Path(sys.argv[1])):
+    with locks.locked(Path(sys.argv[1])):
         print("held", flush=True)
         sys.stdin.read(1)
 except LockedError as error:
@@ -497,7 +497,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_lock_is_exclusive_and_names_its_owner(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(LockedError) as caught, files.locked(tmp_path):
+    with pytest.raises(LockedError) as caught, locks.locked(tmp_path):
         pytest.fail("two processes hold one folder")
     assert f"pid {holder.pid} on " in str(caught.value) and caught.value.code == 5
     other = run(HOLDER, str(tmp_path))
@@ -507,18 +507,18 @@ def test_a_lock_is_exclusive_and_names_its_owner(tmp_path: Path, holder: subproc
 def test_a_lock_is_free_when_its_owner_dies_or_leaves(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    with files.locked(tmp_path):
+    with locks.locked(tmp_path):
         assert f"pid {os.getpid()} " in (tmp_path / ".lock").read_text()
-        with pytest.raises(LockedError, match=f"pid {os.getpid()} "), files.locked(tmp_path):
+        with pytest.raises(LockedError, match=f"pid {os.getpid()} "), locks.locked(tmp_path):
             pass
-    with files.locked(tmp_path):
+    with locks.locked(tmp_path):
         pass
 
 
 def test_a_lock_is_let_go_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TaneError, match="inside"), files.locked(tmp_path / "new"):
+    with pytest.raises(TaneError, match="inside"), locks.locked(tmp_path / "new"):
         raise TaneError("inside")
-    with files.locked(tmp_path / "new"):
+    with locks.locked(tmp_path / "new"):
         pass
 
 
@@ -532,7 +532,7 @@ def test_a_lock_that_was_taken_away_holds_nothing(tmp_path: Path, monkeypatch: p
         flock(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with files.locked(folder):
+    with locks.locked(folder):
         assert f"pid {os.getpid()} " in (folder / ".lock").read_text()
         other = run(HOLDER, str(folder))
         assert other.returncode == 5 and f"pid {os.getpid()} " in other.stdout
@@ -547,7 +547,7 @@ def test_a_folder_that_was_taken_away_is_made_again(tmp_path: Path, monkeypatch:
         shutil.rmtree(tmp_path / "a")
 
     monkeypatch.setattr(files, "make_folder", lost)
-    with files.locked(folder):
+    with locks.locked(folder):
         assert run(HOLDER, str(folder)).returncode == 5
 
 
@@ -556,18 +556,18 @@ def test_after_an_error_a_folder_with_nothing_in_it_goes(tmp_path: Path) -> None
     for name, kept in ("new", []), ("new/and/deep", []), ("there/new", []), ("there", [".lock"]):
         folder = tmp_path / name
         above = resources.existing_parent(folder)
-        with pytest.raises(TaneError, match="x"), files.locked(folder), files.unmade(folder, above):
+        with pytest.raises(TaneError, match="x"), locks.locked(folder), locks.unmade(folder, above):
             raise TaneError("x")
         assert sorted(path.name for path in tmp_path.rglob("*")) == [*kept, "there"]
 
 
 def test_after_an_error_what_holds_something_stays(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    with pytest.raises(TaneError, match="x"), files.locked(folder), files.unmade(folder, tmp_path):
+    with pytest.raises(TaneError, match="x"), locks.locked(folder), locks.unmade(folder, tmp_path):
         (folder / "work").touch()
         raise TaneError("x")
     assert sorted(os.listdir(folder)) == [".lock", "work"]
-    with files.locked(folder), files.unmade(folder, tmp_path):
+    with locks.locked(folder), locks.unmade(folder, tmp_path):
         (folder / "work").unlink()
     assert os.listdir(folder) == [".lock"], "no error: it stays"
 
@@ -578,7 +578,7 @@ def test_many_who_fail_at_once_never_hold_it_together(tmp_path: Path) -> None:
     def work() -> None:
         for _ in range(100):
             try:
-                with files.locked(folder), files.unmade(folder, tmp_path):
+                with locks.locked(folder), locks.unmade(folder, tmp_path):
                     inside[0] += 1
                     worst[0] = max(worst[0], inside[0])
                     time.sleep(0)
@@ -622,7 +622,7 @@ def test_a_disk_that_knows_no_locks_is_not_a_folder_in_use(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(ResourceError, match="cannot be locked"), files.locked(tmp_path):
+    with pytest.raises(ResourceError, match="cannot be locked"), locks.locked(tmp_path):
         pass
 
 
@@ -642,14 +642,14 @@ def test_a_place_is_claimed_by_one_and_nothing_else_stays(tmp_path: Path) -> Non
     target = tmp_path / "out"
     (tmp_path / ".tmp-out-1-a").mkdir()
     (tmp_path / ".tmp-out-2-1-a").mkdir()  # of another place, called out-2
-    with files.claimed(target):
+    with locks.claimed(target):
         assert not (tmp_path / ".tmp-out-1-a").exists() and (tmp_path / ".tmp-out-2-1-a").exists()
         with (
             pytest.raises(LockedError, match=f"{target} is in use by pid {os.getpid()}"),
-            files.claimed(target),
+            locks.claimed(target),
         ):
             pass
-        with files.claimed(tmp_path / "other"):
+        with locks.claimed(tmp_path / "other"):
             files.publish(target, KIND, filler("new"))
     assert sorted(p.name for p in tmp_path.iterdir()) == [".tmp-out-2-1-a", "out"]
 
@@ -682,9 +682,22 @@ def test_an_error_of_the_system_is_known_in_all_its_voices(tmp_path: Path) -> No
         OSError(errno.ENOSPC, "x"), RuntimeError("I/O error: No space left on device (os error 28)"),
         ImportError("libx.so: cannot open shared object file: Error 24"), ValueError("(os error)"),
         FileNotFoundError(f"No such file or directory: {tmp_path / 'there'}"),
-        FileNotFoundError(f"No such file or directory: {tmp_path / 'absent'}"), InputError("Too many open files"),
+        FileNotFoundError(f"No such file or directory: {tmp_path / 'absent'}"), 
+        InputError("Too many open files"),
     )]  # fmt: skip
     assert found == [errno.ENOSPC, errno.ENOSPC, errno.EMFILE, 0, errno.EIO, errno.ENOENT, 0]
     told = resources.foreseen(MemoryError())
     assert told is not None and "out of memory" in told.message
     assert resources.foreseen(ValueError("x")) is None
+
+
+def test_a_refused_input_is_no_fault_of_the_file_where_handles_are_short() -> None:
+    for number, expected in ((errno.EMFILE, 3), (errno.EACCES, None)):
+        try:
+            try:
+                raise OSError(number, "x")
+            except OSError:
+                raise InputError("config.json cannot be read") from None
+        except InputError as error:
+            found = resources.short_of_handles(error)
+        assert (found.code if found else None) == expected

@@ -24,6 +24,7 @@ GROUND = {
     "types",
     "registry",
     "files",
+    "locks",
     "resources",
     "settings",
     "signals",

@@ -136,7 +136,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         error: TaneError = Interrupted("interrupted; nothing to resume was left")
     except TaneError as found:
-        error = found
+        from tane.resources import short_of_handles
+
+        error = short_of_handles(found) or found
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that the interpreter's last flush is silent
         return 0

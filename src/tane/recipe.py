@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tane import files, progress, signals
+from tane import files, locks, progress, signals
 from tane.errors import InputError, Interrupted, Stopped
 from tane.model.build import ModelSettings
 from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
@@ -316,7 +316,7 @@ def _run(
         raise InputError(
             f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}"
         )
-    with signals.caught(), files.locked(run_dir):
+    with signals.caught(), locks.locked(run_dir):
         files.sweep(run_dir)
         files.sweep(run_dir / "checkpoints")
         if fresh:

@@ -94,6 +94,17 @@ def _why_not_opened(path: str) -> int:
     return errno.EIO
 
 
+def short_of_handles(error: TaneError) -> ResourceError | None:
+    """The error itself, as one of this process, where an input was refused for want of a file handle: the
+    file may be sound."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+            return ResourceError(error.message, "raise the limit of open files: ulimit -n 4096")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 OF_MEMORY = (  # how libraries tell that they could not have more
     "can't allocate memory", "Cannot allocate memory", "bad_alloc", "not enough memory", "out of memory",
     "can't start new thread", "failed to map segment", "ThreadPoolBuildError",

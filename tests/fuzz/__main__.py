@@ -2,7 +2,8 @@
 
     python -m tests.fuzz [READER ...] [--count 10000] [--minutes M] [--processes 2] [--out FILE]
 
-Each reader runs in a process of its own. What is done stands in FILE; the same command goes on from there.
+Each reader runs in a process of its own. What is done stands in FILE; the same command goes on from there,
+and does anew what had finds. Delete FILE after other changes.
 `--start N --count 1` does one mutation again. Exit status 1 where anything was found.
 """
 
@@ -166,13 +167,10 @@ def table(tallies: dict[str, Tally]) -> str:
     return "\n".join(lines)
 
 
-def _load(path: Path | None, names: list[str], start: int) -> dict[str, Tally]:
-    kept = (
-        json.loads(path.read_text(encoding="utf-8"))["readers"]
-        if path and path.exists() and not start
-        else {}
-    )
-    return {name: Tally(**kept[name]) if name in kept else Tally(next=start) for name in names}
+def _load(path: Path | None) -> dict[str, Tally]:
+    """What a call before has done; a reader with finds begins anew, since it may have been mended."""
+    done = json.loads(path.read_text(encoding="utf-8"))["readers"] if path and path.exists() else {}
+    return {name: Tally(**told) for name, told in done.items() if not told["finds"]}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -193,18 +191,19 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(names) - READERS.keys():
         parser.error(f"no reader {', '.join(sorted(unknown))}; there are: {', '.join(READERS)}")
     try:
-        tallies = _load(values.out, names, values.start)
+        kept = _load(values.out)
     except (OSError, ValueError, KeyError, TypeError) as error:
         parser.error(f"{values.out} holds no results of this program ({error}); name another file")
+    tallies = {name: Tally(next=values.start) if values.start else kept.get(name, Tally()) for name in names}
     lock = threading.Lock()
 
     def save() -> None:
-        if values.out:
+        if values.out and not values.start:
             with lock:
-                text = json.dumps(
-                    {"readers": {n: asdict(t) for n, t in tallies.items()}}, indent=1, ensure_ascii=False
-                )
-                values.out.with_suffix(".new").write_text(text + "\n", encoding="utf-8")
+                told = {name: asdict(tally) for name, tally in (kept | tallies).items()}
+                text = json.dumps({"readers": told}, indent=1, ensure_ascii=False) + "\n"
+                values.out.parent.mkdir(parents=True, exist_ok=True)
+                values.out.with_suffix(".new").write_text(text, encoding="utf-8")
                 values.out.with_suffix(".new").replace(values.out)
 
     end = time.monotonic() + 60 * values.minutes

@@ -90,7 +90,7 @@ def test_it_ends_with_the_time_and_goes_on_from_there() -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "done.json"
+    out = tmp_path / "new" / "done.json"
     arguments = ["json", "gz", "--count", "20", "--out", str(out)]
     assert fuzzing.main(arguments) == 0
     table = capsys.readouterr().out
@@ -99,6 +99,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [done[name]["next"] for name in ("json", "gz")] == [20, 20]
     assert fuzzing.main(arguments) == 0
     assert json.loads(out.read_text())["readers"] == done, "what is done is not done again"
+    done["json"] |= {"next": 3, "finds": [{"mutation": 1, "kind": "hang", "what": "", "times": 1}]}
+    out.write_text(json.dumps({"readers": done}))
+    assert fuzzing.main(arguments) == 0, "it may have been mended, so it is done anew"
+    assert json.loads(out.read_text())["readers"]["json"]["next"] == 20
+    assert fuzzing.main(["gz", "--start", "7", "--count", "1", "--out", str(out)]) == 0
+    assert {name: told["next"] for name, told in json.loads(out.read_text())["readers"].items()} == {
+        "json": 20, "gz": 20,
+    }  # fmt: skip
     out.write_text("{")
     with pytest.raises(SystemExit):
         fuzzing.main(arguments)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tane import files
+from tane import files, locks
 from tane.sample import stories
 from tane.tokens.prepare import STAGES
 
@@ -177,11 +177,11 @@ def test_pieces_that_a_kill_left_behind_go(
 
 def test_parts_and_the_join_keep_out_of_each_others_way(recipe: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with files.locked(data, shared=True):
+    with locks.locked(data, shared=True):
         join = start(recipe, data)
         assert join.wait(60) == 5 and b"is in use by" in join.stderr.read()  # type: ignore[union-attr]
         finish(start(recipe, data, "--part", "1/3"))
-    with files.locked(data):
+    with locks.locked(data):
         part = start(recipe, data, "--part", "1/3")
         assert part.wait(60) == 5
 

@@ -18,6 +18,7 @@ from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.text.raw import Raw
 from tane.text.sources import Reading
 from tane.text.sources.plain import Plain
+from tests.fuzz.mutations import survives
 from tests.text.make_bad_texts import (
     LINE,
     TABLE,
@@ -28,7 +29,6 @@ from tests.text.make_bad_texts import (
     one_character,
     write_all,
 )
-from tests.fuzz.mutations import survives
 
 
 def build(path: Path, **options: Any) -> Corpus:

@@ -23,8 +23,8 @@ from tane.errors import InputError
 from tane.settings import build
 from tane.text import typed
 from tane.text.rows import RowsSettings, Table, is_hub_name, name_labels, read_table, require_column, where
-from tests.text.hub_server import serve
 from tests.fuzz.mutations import survives
+from tests.text.hub_server import serve
 
 datasets = pytest.importorskip("datasets")
 datasets.disable_progress_bars()

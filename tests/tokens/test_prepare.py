@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tane import files, locks
 from tane.errors import InputError
 from tane.text.corpus import CorpusSettings
+from tane.tokens import tasks
 from tane.tokens.prepare import prepare_data
 from tane.tokens.tokenizer import TokenizerSettings
 
@@ -44,3 +46,20 @@ def test_what_was_read_stays_for_the_next_call(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="0 usable documents"):
         prepare(tmp_path / "data", tmp_path / "blank.txt")
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [".lock", ".pieces"]
+
+
+def test_what_a_kill_left_after_the_last_stage_is_cleared(tmp_path: Path, sample_text: Path) -> None:
+    data = tmp_path / "data"
+    prepare(data, sample_text)
+    made = files.Manifest.read(data / "shards").meta["fingerprint"]
+    work = tasks.work_of(data / "shards", made)
+    others = data / ".parts-0123456789abcdef"  # of words that are found in parts: not finished
+    for place in (work, others, data / ".pieces"):
+        place.mkdir()
+        (place / "x").touch()
+    with locks.locked(data, shared=True):
+        prepare(data, sample_text)  # somebody works there: nothing is touched
+        assert work.exists()
+    prepare(data, sample_text)
+    left = {p.name for p in data.iterdir()}
+    assert left == {".lock", others.name, "corpus", "shards", "tokenizer"}

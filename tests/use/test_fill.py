@@ -252,7 +252,7 @@ def test_what_cannot_be_filled_is_told(folder: Callable[[str], Path], tmp_path: 
         fills(model, ["犬は[MASK]が", "秋が来た。"])
     with pytest.raises(InputError, match="there is no text"):
         fills(model, [])
-    with pytest.raises(InputError, match="text 1 is no valid Unicode"):
+    with pytest.raises(InputError, match="text 1 holds bytes that are no UTF-8"):
         fills(model, "\udc80[MASK]")
     for count in (0, -1, 1001):
         with pytest.raises(InputError, match=f"--top-k: expected 1 to 1,000, found {count}"):

@@ -505,7 +505,7 @@ def test_what_a_crash_left_behind_is_told_and_not_looked_at(bert: Path) -> None:
 def test_a_run_in_use_is_told(gpt: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for locks in (module.LOCKS, tmp_path / "a system without such a list"):
         monkeypatch.setattr(module, "LOCKS", locks)
-        with files.locked(gpt):
+        with locks.locked(gpt):
             assert bad(gpt) == [] and "is in use by" in notes(gpt)
             assert not locks.exists() or f"is in use by pid {os.getpid()}" in notes(gpt)
         assert notes(gpt) == ""

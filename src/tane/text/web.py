@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tane import files, resources, signals
+from tane import files, locks, resources, signals
 from tane.errors import InputError, IntegrityError, LockedError, ResourceError
 from tane.progress import bar, say
 from tane.text import transfer
@@ -90,7 +90,7 @@ def _alone(folder: Path, shown: str) -> Iterator[None]:
         told = False
         while True:
             try:
-                stack.enter_context(files.locked(folder))
+                stack.enter_context(locks.locked(folder))
                 break
             except LockedError:
                 if not told:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tane import files, progress, resources, signals
-from tane.errors import InputError, IntegrityError
+from tane import files, locks, progress, resources, signals
+from tane.errors import InputError, IntegrityError, LockedError, ResourceError
 from tane.text import corpus as text
 from tane.tokens import tasks, tokenise, tokenizer
 from tane.tokens.encoder import Encoder
@@ -56,8 +56,8 @@ def prepare_data(
     above = resources.existing_parent(folder)
     with (
         signals.caught(),
-        contextlib.nullcontext() if complete else files.locked(folder),
-        files.unmade(folder, above),
+        contextlib.nullcontext() if complete else locks.locked(folder),
+        locks.unmade(folder, above),
     ):
         if not complete:
             files.sweep(folder)
@@ -73,12 +73,26 @@ def prepare_data(
         tokens = _shards(corpus, ours, folder / "shards", rebuild, full)
         progress.say(tokenise.describe(tokens))
         meta["splits"] = tokens.meta["splits"]
+        if complete:
+            _tidy(folder, tokens)
         if words is None or until == "shards":
             return Result(str(folder), meta, tokens.fingerprint)
         found = _words(words, corpus, folder, rebuild, full)
+        if complete:
+            _tidy(folder, found)
     progress.say(describe_words(found))
     meta["words"] = {name: found.meta[name] for name in ("dictionary", "splits")}
     return Result(str(folder), meta, files.digest([tokens.fingerprint, found.fingerprint]))
+
+
+def _tidy(folder: Path, made: files.Manifest) -> None:
+    """Clear what a kill left after the last stage was published, unless somebody works here or nobody may."""
+    work = (folder / text.PIECES, tasks.work_of(folder / "shards", made.meta["fingerprint"]))
+    if any(place.exists() for place in work) or any(folder.glob(f"{files.TEMPORARY}*")):
+        with contextlib.suppress(LockedError, ResourceError), locks.locked(folder):
+            files.sweep(folder)
+            for place in work:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def share(
@@ -95,7 +109,7 @@ def share(
 
     words: as for `prepare_data`.
     """
-    with signals.caught(), files.locked(folder, shared=True):
+    with signals.caught(), locks.locked(folder, shared=True):
         done = {stage: (folder / stage).exists() for stage in (*STAGES, "words")}
         if done["shards"] and (words is None or done["words"]):
             raise InputError(f"{folder} is complete: there is nothing to divide", "leave out --part")

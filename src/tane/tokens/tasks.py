@@ -136,9 +136,14 @@ def _write(
 
 
 def _work(folder: Path, fingerprint: str) -> Path:
-    work = folder.parent / f".parts-{fingerprint[:16]}"
+    work = work_of(folder, fingerprint)
     files.make_folder(work)
     return work
+
+
+def work_of(folder: Path, fingerprint: str) -> Path:
+    """Where parts lie until `folder` is published."""
+    return folder.parent / f".parts-{fingerprint[:16]}"
 
 
 def _make(task: Task, mine: list[Part], work: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import tane
-from tane import files, progress, resources, signals
+from tane import files, locks, progress, resources, signals
 from tane.errors import InputError, IntegrityError
 from tane.model.build import find_model, hushed, open_model, positions
 from tane.model.folder import check_folder, check_rows
@@ -72,7 +72,7 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
         return {"tane": tane.__version__, "source": str(folder)}
 
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    with signals.caught(), hushed(), files.claimed(target):
+    with signals.caught(), hushed(), locks.claimed(target):
         manifest = files.publish(target, "export", write, needs=size)
     told = f"{checked['ids_compared']:,} ids compared with the shards, " if checked["ids_compared"] else ""
     progress.say(f"exported to {target}: {told}logits equal")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tane import files, progress, resources, signals
+from tane import files, locks, progress, resources, signals
 from tane.errors import InputError
 from tane.recipe import Recipe, finetune_once
 from tane.tasks.examples import Example, Examples
@@ -56,7 +56,7 @@ def finetune(
         results = [(recipe, once(recipe))]
         tried: list[dict[str, Any]] = []
     else:
-        with signals.caught(), files.locked(recipe.run_path):
+        with signals.caught(), locks.locked(recipe.run_path):
             results, tried = _trials(recipe, task, seeds, once)
             best = max(results, key=lambda one: _standing(one[1], task))
             _point(recipe.run_path, best[0].run_path)

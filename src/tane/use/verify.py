@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tane import files, progress
+from tane import files, locks, progress
 from tane.errors import InputError, IntegrityError
 from tane.types import Result
 from tane.use import contents
@@ -109,13 +109,13 @@ class _Look:
             if here.name == CHECKPOINTS:
                 folders |= {here / name for name in below if name.startswith("step-")}
             stages = {here / name for name in STAGES if name in below}
-            if files.LOCK in names or any((stage / files.MANIFEST).exists() for stage in stages):
+            if locks.LOCK in names or any((stage / files.MANIFEST).exists() for stage in stages):
                 folders |= (
                     stages  # a stage that lost its manifest; elsewhere a folder of such a name is not ours
                 )
-            if {CHECKPOINTS, TRIALS} & {*below} or REQUESTED in names or {LOG, files.LOCK} <= {*names}:
+            if {CHECKPOINTS, TRIALS} & {*below} or REQUESTED in names or {LOG, locks.LOCK} <= {*names}:
                 runs.add(here)
-            if files.LOCK in names and (owner := owner_of(here / files.LOCK)):
+            if locks.LOCK in names and (owner := owner_of(here / locks.LOCK)):
                 self.notes.append(f"{here} is in use by {owner}: what it writes may change while it is read")
         return folders, {run for run in runs if not any(run.is_relative_to(one) for one in folders)}
 

@@ -50,6 +50,7 @@ class Start:
         place.mkdir(parents=True, exist_ok=True)
         number = time.monotonic_ns()
         self.out, self.err = place / f".out-{number}", place / f".err-{number}"
+        self.out.touch(), self.err.touch()  # a kill may come before it opens them
         self.begin = time.monotonic()
         self._status: int | None = None
         sys.stdout.flush(), sys.stderr.flush()

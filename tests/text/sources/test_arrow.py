@@ -11,8 +11,8 @@ import pytest
 
 from tane.errors import InputError
 from tane.text.sources import Record, arrow
-from tests.text import make_bad_binaries as bad
 from tests.fuzz.mutations import survives
+from tests.text import make_bad_binaries as bad
 from tests.text.reads import packed, read
 
 TEXTS = [f"{n} 番目の文です。" * (1 + n % 3) for n in range(100)]

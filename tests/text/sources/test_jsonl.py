@@ -14,9 +14,9 @@ from tane.errors import InputError
 from tane.text import lines
 from tane.text import raw as raws
 from tane.text.sources import jsonl
+from tests.fuzz.mutations import survives
 from tests.text.make_bad_inputs import BadFile, line
 from tests.text.make_bad_inputs import jsonl as bad_files
-from tests.fuzz.mutations import survives
 from tests.text.reads import packed, read, texts
 
 UNITS = ["record", "sentence", "line", "paragraph", "file"]

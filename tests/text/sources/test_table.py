@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tane.errors import InputError
 from tane.text import raw as raws
 from tane.text.sources import Reading, table
+from tests.fuzz.mutations import survives
 from tests.text.make_bad_inputs import BadFile
 from tests.text.make_bad_inputs import table as bad_files
-from tests.fuzz.mutations import survives
 from tests.text.reads import packed, read, texts
 
 UNITS = ["record", "sentence", "line", "paragraph", "file"]

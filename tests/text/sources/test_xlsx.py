@@ -18,8 +18,8 @@ from tane.errors import InputError
 from tane.text.raw import Raw
 from tane.text.sources import Reading, Record
 from tane.text.sources.xlsx import Xlsx
-from tests.text import make_bad_binaries as bad
 from tests.fuzz.mutations import mutate, survives
+from tests.text import make_bad_binaries as bad
 from tests.text.reads import packed, read
 
 
