@@ -471,7 +471,7 @@ def test_files_that_people_name(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from tane import files
+from tane import files, locks
 from tane.errors import LockedError
 try:
     with locks.locked(Path(sys.argv[1])):
