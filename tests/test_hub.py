@@ -39,8 +39,9 @@ def test_the_endpoint_is_asked(monkeypatch: pytest.MonkeyPatch, port: int) -> No
 
 
 @pytest.mark.parametrize(
-    "endpoint", [f"http://127.0.0.1:{closed_port()}", "http://127.0.0.1:99999", "http://"]
-)
+    "endpoint", [f"http://127.0.0.1:{closed_port()}", "http://127.0.0.1:99999", "http://"],
+    ids=["closed", "impossible", "none"],
+)  # fmt: skip
 def test_what_does_not_answer_is_not_reachable(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     assert not hub.reachable()

@@ -146,6 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         from tane.resources import foreseen
 
         error = foreseen(found) or _unforeseen(found)
+        error.__cause__ = found  # for --debug
     if debug:
         import traceback
 

@@ -90,8 +90,8 @@ def _why_not_opened(path: str) -> int:
     try:
         os.close(os.open(path, os.O_RDONLY))
     except OSError as error:
-        return error.errno or errno.EIO
-    return errno.EIO
+        return error.errno or errno.EMFILE
+    return errno.EMFILE  # it can be opened now: what was short a moment ago
 
 
 def short_of_handles(error: TaneError) -> ResourceError | None:
@@ -99,7 +99,7 @@ def short_of_handles(error: TaneError) -> ResourceError | None:
     file may be sound."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+        if number_of(cause) in (errno.EMFILE, errno.ENFILE):
             return ResourceError(error.message, "raise the limit of open files: ulimit -n 4096")
         cause = cause.__cause__ or cause.__context__
     return None

@@ -49,7 +49,11 @@ def build_corpus(settings: CorpusSettings, folder: str | Path, *, tell: bool = T
     work = folder.parent / PIECES
     _read(settings, planned, work)
     places = [work / piece.name for piece in planned]
-    manifest = files.publish(folder, "corpus", lambda place: Join(settings, places, place).run(tell))
+    # the text is linked, not written again: what is new is a record a file and a byte a document
+    needs = 100_000 + 300 * len(inputs)
+    manifest = files.publish(
+        folder, "corpus", lambda place: Join(settings, places, place).run(tell), needs=needs
+    )
     shutil.rmtree(work, ignore_errors=True)
     return manifest
 

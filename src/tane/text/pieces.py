@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tane import files
+from tane import files, resources
 from tane.errors import IntegrityError
 from tane.text import near, normalize
 from tane.text.changes import Changes
@@ -93,7 +93,7 @@ def read(job: dict[str, Any], progress: Progress) -> None:
     ]
     settings = CorpusSettings(**job["settings"])
     folder, size = Path(job["folder"]), sum(item.path.stat().st_size for item in inputs)
-    with ExitStack() as stack:
+    with resources.writing(folder, size), ExitStack() as stack:  # files may be flushed when they are closed
         files.publish(
             folder, "piece", lambda place: _Reader(settings, place, stack).run(inputs, progress), needs=size
         )

@@ -91,7 +91,7 @@ def prepare_tokenizer(
         encoder = Encoder(temporary)
         return {**meta, "pieces": encoder.vocab_size, "eos_token": encoder.eos_token}
 
-    manifest = files.publish(folder, "tokenizer", write)
+    manifest = files.publish(folder, "tokenizer", write, needs=100 * settings.vocab_size)
     if settings.path is None and manifest.meta["pieces"] < settings.vocab_size:
         progress.say(
             f"the text bears {manifest.meta['pieces']:,} pieces, not {settings.vocab_size:,}: using those"

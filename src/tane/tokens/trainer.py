@@ -145,6 +145,11 @@ def _lacked_memory(status: int, complaint: str) -> bool:
 def _result(status: int, out: str, complaint: str) -> dict[str, int]:
     if status < 0:
         raise ResourceError(f"the tokenizer's trainer was killed by signal {-status}", "lower tokenizer.ram")
+    if status and not complaint.strip():
+        raise ResourceError(
+            f"the tokenizer's trainer ended with status {status} and could not say why",
+            "is the disk full, or the memory short?",
+        )
     if status:
         failed = RuntimeError(f"the tokenizer's trainer failed:\n{complaint}")
         raise foreseen(failed) or failed

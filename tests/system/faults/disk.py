@@ -85,7 +85,7 @@ def full_in_tokenise(ground: Ground, disk: Path, draw: random.Random) -> Outcome
     """Row 15, preparing."""
     outcome, data = Outcome(), disk / "data"
     recipe = ground.recipe(disk.parent / "run", data=data)
-    ballast = _fill(disk, draw.randrange(0, 300_000))
+    ballast = _fill(disk, draw.randrange(0, 200_000))
     end = ground.prepare(recipe, disk.parent)
     _told(outcome, end, "tokenise", needed="folder" not in end.err and "lock" not in end.err)
     ballast.unlink()
@@ -155,7 +155,7 @@ def full_under_the_log(ground: Ground, disk: Path, draw: random.Random) -> Outco
 def full_in_an_export(ground: Ground, disk: Path, draw: random.Random) -> Outcome:
     """Row 15, exporting."""
     outcome, target = Outcome(), disk / "out"
-    ballast = _fill(disk, draw.randrange(8_192, 400_000))
+    ballast = _fill(disk, draw.randrange(8_192, 200_000))
     end = run(["export", ground.whole, target, "--quiet"], disk.parent)
     _told(outcome, end, "export")
     outcome.require(not target.exists(), "half an export")
