@@ -131,7 +131,7 @@ def _run(job: dict[str, Any]) -> dict[str, int] | None:
     status = process.returncode
     if not within or status == OUT_OF_MEMORY or _lacked_memory(status, complaint):
         return None
-    return _result(status, out, complaint)
+    return _result(status, out, complaint, Path(job["job"]["folder"]))
 
 
 def _lacked_memory(status: int, complaint: str) -> bool:
@@ -142,13 +142,13 @@ def _lacked_memory(status: int, complaint: str) -> bool:
     )
 
 
-def _result(status: int, out: str, complaint: str) -> dict[str, int]:
+def _result(status: int, out: str, complaint: str, folder: Path) -> dict[str, int]:
     if status < 0:
         raise ResourceError(f"the tokenizer's trainer was killed by signal {-status}", "lower tokenizer.ram")
     if status and not complaint.strip():
         raise ResourceError(
             f"the tokenizer's trainer ended with status {status} and could not say why",
-            "is the disk full, or the memory short?",
+            f"is the disk full ({resources.space(folder, None)}), or the memory short?",
         )
     if status:
         failed = RuntimeError(f"the tokenizer's trainer failed:\n{complaint}")

@@ -17,12 +17,14 @@ def write(faults: Sequence[Fault], results: Results, minutes: float) -> str:
     """The page in Markdown."""
     made = {fault.row: results.of(fault) for fault in faults}
     trials = sum(_cases(done) for done in made.values())
+    bytes_of_manifests = sum(_cases(done) for row, done in made.items() if row == "14")
     failures = sum(_failures(done) for done in made.values())
     lines = [
         "# Reliability: what was injured, and what was lost",
         "",
-        f"{time.strftime('%Y-%m-%d')}, {_machine()}. {trials:,} injuries in {len(faults)} ways, "
-        f"{minutes:.0f} minutes of them on two cores; {failures} broke a promise.",
+        f"{time.strftime('%Y-%m-%d')}, {_machine()}. {trials:,} injuries in {len(faults)} ways "
+        f"({bytes_of_manifests:,} of them bytes of manifests), in {minutes:.0f} minutes; {failures} broke a "
+        "promise.",
         "",
         "`make faults` makes this page; it goes on where it was interrupted, and `--minutes` bounds it.",
         "Nearly every row is tried a few times by `make test` too. Commands are started by a fork of a",
