@@ -172,8 +172,7 @@ class Loop:
             what = "loss" if not loss_finite else "gradient"
             raise DivergedError(
                 f"the {what} is not finite at step {state.step + 1} ({self.work.ids(state.step)[:8]}...); "
-                "nothing was updated, "
-                f"the newest checkpoint is of step {self.saved_step}",
+                f"nothing was updated, the newest checkpoint is of step {self.saved_step}",
                 f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}",
             )
         if spikes.leaps(state, nats.item() / targets):
@@ -193,14 +192,13 @@ class Loop:
 
     def _tell_spike(self, loss: float) -> None:
         """Log a loss that leapt, and stop before the update where that is wished."""
-        step, usual = self.state.step + 1, self.state.usual_loss
-        self.tracker.event("spike", step, loss=loss, usual=usual)
-        told = f"the loss leapt to {loss:.3f} at step {step}, where {usual:.3f} was usual"
+        step, told = self.state.step + 1, spikes.words(self.state, loss)
+        self.tracker.event("spike", step, loss=loss, usual=self.state.usual_loss)
         if self.plan.stop_on_spike:
+            lower = f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}"
             raise DivergedError(
                 f"{told}; nothing was updated, the newest checkpoint is of step {self.saved_step}",
-                f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}; to train on all the same: "
-                "--train.stop-on-spike false",
+                f"{lower}; to train on all the same: --train.stop-on-spike false",
             )
         progress.say(f"warning: {told}; training goes on (--train.stop-on-spike true stops there)")
 
@@ -297,7 +295,6 @@ class Loop:
         self.tracker.event("stop", self.state.step, signal=signals.requested())
         raise Stopped(
             f"stopped by {signals.requested()} at step {self.state.step} of {self.plan.total}; "
-            "everything is saved in "
-            f"{self.run_dir}",
+            f"everything is saved in {self.run_dir}",
             "run the same command again to go on",
         )
