@@ -72,7 +72,7 @@ def test_a_sound_reader_has_no_finds() -> None:
 def test_a_reader_that_refuses_its_good_file_does_not_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(fuzzing.ENVIRONMENT, "PYTHONPATH", "/nowhere")
+    monkeypatch.setitem(fuzzing.ENVIRONMENT, "PYTHONHOME", "/nowhere")
     tally = Tally()
     with pytest.raises(ChildProcessError):
         fuzzing.fuzz("tests.fuzz.faulty:SOUND", tally, 1, FOREVER)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tane import files, signals, workers
+from tane import files, locks, signals, workers
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.recipe import Recipe, prepare
 from tane.text import parts
@@ -217,7 +217,7 @@ def test_words_are_made_only_when_asked_for_and_kept(prepared: Data, monkeypatch
     made = prepared.prepare("ipadic")
     assert made.metrics["words"]["splits"]["train"]["starts"] > 100 and made.fingerprint != plain.fingerprint
     monkeypatch.setattr(WordStarts, "write", None)
-    monkeypatch.setattr(files, "locked", None)  # what is complete is only read
+    monkeypatch.setattr(locks, "locked", None)  # what is complete is only read
     assert prepared.prepare("ipadic") == made == prepared.prepare("auto")
     assert prepared.prepare() == plain and "words" in prepared.stages(), "left alone"
 

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tane
-from tane import cli, files
+from tane import cli, files, locks
 from tane.errors import InputError
 from tane.sample import write_corpus
 from tane.use import contents
@@ -503,11 +503,11 @@ def test_what_a_crash_left_behind_is_told_and_not_looked_at(bert: Path) -> None:
 
 
 def test_a_run_in_use_is_told(gpt: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for locks in (module.LOCKS, tmp_path / "a system without such a list"):
-        monkeypatch.setattr(module, "LOCKS", locks)
+    for listed in (module.LOCKS, tmp_path / "a system without such a list"):
+        monkeypatch.setattr(module, "LOCKS", listed)
         with locks.locked(gpt):
             assert bad(gpt) == [] and "is in use by" in notes(gpt)
-            assert not locks.exists() or f"is in use by pid {os.getpid()}" in notes(gpt)
+            assert not listed.exists() or f"is in use by pid {os.getpid()}" in notes(gpt)
         assert notes(gpt) == ""
 
 
