@@ -68,7 +68,7 @@ def export(run: str | os.PathLike[str], target: str | os.PathLike[str], *, overw
         card = model_card(
             temporary, tokenizer, usage, run_dir, folder, tane.__version__, name=target.resolve().name
         )
-        (temporary / CARD).write_text(card, encoding="utf-8")
+        (temporary / CARD).write_bytes(card.encode("utf-8", "replace"))  # names may hold half a character
         return {"tane": tane.__version__, "source": str(folder)}
 
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

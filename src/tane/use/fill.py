@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from tane import progress, signals
 from tane.errors import InputError
 from tane.model.build import find_model, hushed, open_model, positions
-from tane.model.folder import check_rows
+from tane.model.folder import check_rows, running
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training.runtime import choose_device
 from tane.types import Result
@@ -84,7 +84,7 @@ def fill_mask(
     require_masked(folder)
     tokenizer = load_tokenizer(folder)
     masks = find_masks(texts, tokenizer)
-    with signals.caught(), hushed():
+    with signals.caught(), hushed(), running(folder):
         network = open_model(folder, "AutoModelForMaskedLM").to(choose_device(device)).eval()
         check_rows(folder, network, len(tokenizer))
         longest = positions(network)
