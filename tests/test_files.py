@@ -692,12 +692,17 @@ def test_an_error_of_the_system_is_known_in_all_its_voices(tmp_path: Path) -> No
 
 
 def test_a_refused_input_is_no_fault_of_the_file_where_handles_are_short() -> None:
-    for number, expected in ((errno.EMFILE, 3), (errno.EACCES, None)):
+    cases = (
+        (errno.EMFILE, InputError, 3),
+        (errno.EACCES, InputError, None),
+        (errno.EMFILE, IntegrityError, None),
+    )
+    for number, kind, expected in cases:
         try:
             try:
                 raise OSError(number, "x")
             except OSError:
-                raise InputError("config.json cannot be read") from None
-        except InputError as error:
+                raise kind("config.json cannot be read") from None
+        except kind as error:
             found = resources.short_of_handles(error)
         assert (found.code if found else None) == expected

@@ -139,6 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
         from tane.resources import short_of_handles
 
         error = short_of_handles(found) or found
+        if error is not found:
+            error.__cause__ = found  # for --debug
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that the interpreter's last flush is silent
         return 0
@@ -208,9 +210,7 @@ def _unforeseen(error: Exception) -> TaneError:
         where = f"the details are in {file.name}"
     except OSError:
         where = "run again with --debug to see the details"
-    unforeseen = TaneError(f"unforeseen error: {type(error).__name__}: {error}", where)
-    unforeseen.__cause__ = error
-    return unforeseen
+    return TaneError(f"unforeseen error: {type(error).__name__}: {error}", where)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tane.errors import ResourceError, TaneError
+from tane.errors import InputError, ResourceError, TaneError
 
 LACKS = {  # errno -> what our outputs lack
     errno.ENOSPC: "the disk is full",
@@ -96,11 +96,11 @@ def _why_not_opened(path: str) -> int:
 
 def short_of_handles(error: TaneError) -> ResourceError | None:
     """The error itself, as one of this process, where an input was refused for want of a file handle: the
-    file may be sound."""
-    cause: BaseException | None = error
+    file may be sound. None for all other errors."""
+    cause: BaseException | None = error if isinstance(error, InputError) else None
     while cause is not None:
         if number_of(cause) in (errno.EMFILE, errno.ENFILE):
-            return ResourceError(error.message, "raise the limit of open files: ulimit -n 4096")
+            return ResourceError(error.message, "raise the limit of open files: ulimit -n 4096", error.result)
         cause = cause.__cause__ or cause.__context__
     return None
 
