@@ -25,6 +25,7 @@ GROUND = {
     "registry",
     "files",
     "locks",
+    "ranks",
     "resources",
     "settings",
     "signals",

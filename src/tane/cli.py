@@ -153,8 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
         import traceback
 
         traceback.print_exception(error)
-    print(f"tane: {error}", file=sys.stderr, flush=True)
-    if as_json:
+    if not error.silent:
+        print(f"tane: {error}", file=sys.stderr, flush=True)
+    if as_json and not error.silent:
         _print_json({**error.result, "error": str(error), "code": error.code})
     return error.code
 
@@ -187,11 +188,19 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def _run(arguments: list[str]) -> int:
     verb, values, overrides = parse(arguments)
-    from tane import progress
+    from tane import progress, ranks
 
-    with progress.silenced(values.quiet):
+    try:
+        world = ranks.of_environment()
+    except InputError:
+        if verb.wide:
+            raise
+        world = ranks.World()
+    if not world.leads and not verb.wide:
+        return 0  # the first process does it
+    with progress.silenced(values.quiet or not world.leads):
         result = verb.run(values, overrides)
-    if values.json and result is not None:
+    if values.json and result is not None and world.leads:
         _print_json(result.json())
     return 0
 

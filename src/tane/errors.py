@@ -13,6 +13,7 @@ class TaneError(Exception):
     """Base of all foreseen errors; `code` is the exit status of the command."""
 
     code = 1
+    silent = False  # another process of the same run tells it
 
     def __init__(self, message: str, remedy: str = "", result: dict[str, Any] | None = None) -> None:
         super().__init__(message)

@@ -9,6 +9,7 @@ dotted overrides, merged into the YAML mapping before it is validated.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import re
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tane import files, locks, progress, signals
+from tane import files, locks, progress, ranks, signals
 from tane.errors import InputError, Interrupted, Stopped
 from tane.model.build import ModelSettings
 from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
@@ -42,8 +43,9 @@ from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
 from tane.training import finetuning, labelled, pretraining, resume, run
-from tane.training.loop import Plan, Work
+from tane.training.loop import Plan
 from tane.training.settings import Sections, TrainSettings
+from tane.training.work import Work
 from tane.types import Result
 from tane.yamlio import parse_yaml, read_yaml
 
@@ -265,15 +267,15 @@ def train(
     if recipe.task is not None:
         raise InputError("this recipe has a task", "type: tane finetune RECIPE")
 
-    def ready(recipe: Recipe, full: bool) -> Ready:
+    def ready(recipe: Recipe, full: bool) -> dict[str, str]:
         data = prepare(recipe, rebuild=rebuild, full=full)
-        recipe = _resolve(
-            recipe, lambda r: functools.partial(pretraining.start, r.sections(), r.data_path, {})
-        )
-        fingerprints = {"data": data.fingerprint, "settings": files.digest(recipe.must_match())}
-        return recipe, functools.partial(pretraining.start, recipe.sections(), recipe.data_path, fingerprints)
+        return {"data": data.fingerprint}
 
-    return _run(recipe, ready, fresh=fresh, full=verify == "full", strict=strict)
+    def starter(recipe: Recipe, fingerprints: dict[str, str]) -> run.Start:
+        matching = {**fingerprints, "settings": files.digest(recipe.must_match())}
+        return functools.partial(pretraining.start, recipe.sections(), recipe.data_path, matching)
+
+    return _run(recipe, ready, starter, fresh=fresh, full=verify == "full", strict=strict)
 
 
 def finetune_once(
@@ -283,64 +285,61 @@ def finetune_once(
 
     `use.finetune.finetune` is the whole verb.
     """
-
-    task = recipe.task
-    if task is None:
+    if recipe.task is None:
         raise InputError("this recipe has no task", 'add one, such as "task: {kind: classification, ...}"')
 
-    def ready(recipe: Recipe, full: bool) -> Ready:
-        tokenizer = recipe.run_path / "tokenizer"
-        labelled.prepare_tokenizer(recipe.model, recipe.tokenizer, tokenizer)
+    def ready(recipe: Recipe, full: bool) -> dict[str, str]:
+        labelled.prepare_tokenizer(recipe.model, recipe.tokenizer, recipe.run_path / "tokenizer")
+        return {}
 
-        def starter(resolved: Recipe) -> run.Start:
-            return functools.partial(
-                finetuning.start, resolved.task or task, resolved.model, resolved.sections(), data, tokenizer,
-                resolved.must_match(),
-            )  # fmt: skip
+    def starter(recipe: Recipe, fingerprints: dict[str, str]) -> run.Start:
+        assert recipe.task is not None
+        return functools.partial(
+            finetuning.start, recipe.task, recipe.model, recipe.sections(), data,
+            recipe.run_path / "tokenizer", recipe.must_match(),
+        )  # fmt: skip
 
-        recipe = _resolve(recipe, starter)
-        return recipe, starter(recipe)
-
-    return _run(recipe, ready, fresh=fresh, full=verify == "full", strict=strict)
+    return _run(recipe, ready, starter, fresh=fresh, full=verify == "full", strict=strict)
 
 
-Ready = tuple[Recipe, run.Start]  # the recipe with every `auto` resolved, and what starts its run
+# what must be there before a run: its fingerprints; and what starts it, from a recipe without `auto`
+Ready = Callable[[Recipe, bool], dict[str, str]]
+Starter = Callable[[Recipe, dict[str, str]], run.Start]
 
 
-def _run(
-    recipe: Recipe, ready: Callable[[Recipe, bool], Ready], *, fresh: bool, full: bool, strict: bool
-) -> Result:
-    """Lock the run's folder, settle its settings with those it had before, train, tell."""
-    run_dir = recipe.run_path
+def _run(recipe: Recipe, ready: Ready, starter: Starter, *, fresh: bool, full: bool, strict: bool) -> Result:
+    """Lock the run's folder, settle its settings with those it had before, train, tell.
+
+    Of several processes the first does all of this but training, and tells the others.
+    """
+    run_dir, asked = recipe.run_path, recipe.flat()
     if recipe.data_path.resolve() == run_dir.resolve():
         raise InputError(
             f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}"
         )
-    with signals.caught(), locks.locked(run_dir):
-        files.sweep(run_dir)
-        files.sweep(run_dir / "checkpoints")
-        if fresh:
-            run.remove_run(run_dir)
-        if not full:
-            progress.say("verify fast: sizes are compared, hashes are not")
-        requested, old = recipe.flat(), None
-        if (run_dir / resume.REQUESTED).exists():
-            old = Recipe.load(run_dir / resume.RESOLVED)
-            final, changed = resume.settle(run_dir, requested, recipe.rules())
-            recipe = build(Recipe, resume.nest(final), str(run_dir))
-            for line in changed:
-                progress.say(f"changed since the run began: {line}")
-        recipe, start = ready(recipe, full)
+    with ranks.joined() as world, signals.caught(), contextlib.ExitStack() as held:
 
-        def record(plan: Plan, work: Work) -> None:
+        def settle() -> dict[str, Any]:
+            held.enter_context(locks.locked(run_dir))
+            before, settled = _settled(recipe, fresh=fresh)
+            if not full:
+                progress.say("verify fast: sizes are compared, hashes are not")
+            return {"before": before, "settings": settled.flat(), "fingerprints": ready(settled, full)}
+
+        told = world.lead(settle)
+        fingerprints = told["fingerprints"]
+        settled = _resolve(_of(told["settings"]), lambda r: starter(r, fingerprints), world)
+
+        def record(plan: Plan, work: Work, changed: dict[str, Any]) -> None:
             # a warm-up that is a fraction would change its length, and so the past, when the run is made
             # longer
             fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
-            resume.write(run_dir, requested, {**recipe.flat(), **fixed, **work.settled})
+            resume.write(run_dir, asked, {**settled.flat(), **fixed, **work.settled, **changed})
 
+        old = None if told["before"] is None else _of(told["before"]).sections()
         metrics, fingerprints = run.fit(
-            recipe.sections(), run_dir, start, old.sections() if old else None,
-            settled=record, full=full, strict=strict,
+            settled.sections(), run_dir, starter(settled, fingerprints), old,
+            settled=record, world=world, full=full, strict=strict,
         )  # fmt: skip
     if metrics["already_finished"]:
         progress.say(f"{run_dir} is finished ({metrics['steps']:,} steps); a longer --train.duration goes on")
@@ -349,22 +348,47 @@ def _run(
     return Result(str(run_dir), metrics, files.digest(fingerprints))
 
 
-def _resolve(recipe: Recipe, starter: Callable[[Recipe], run.Start]) -> Recipe:
+def _of(flat: resume.Flat) -> Recipe:
+    return build(Recipe, resume.nest(flat), "recipe")
+
+
+def _settled(recipe: Recipe, *, fresh: bool) -> tuple[resume.Flat | None, Recipe]:
+    """(the settings that the run was recorded with, none for a new one; those to go on with)."""
+    run_dir = recipe.run_path
+    files.sweep(run_dir)
+    files.sweep(run_dir / "checkpoints")
+    if fresh:
+        run.remove_run(run_dir)
+    if not (run_dir / resume.REQUESTED).exists():
+        return None, recipe
+    old = Recipe.load(run_dir / resume.RESOLVED)
+    final, changed = resume.settle(run_dir, recipe.flat(), recipe.rules())
+    recipe = build(Recipe, resume.nest(final), str(run_dir))
+    for line in changed:
+        progress.say(f"changed since the run began: {line}")
+    return old.flat(), recipe
+
+
+def _resolve(recipe: Recipe, starter: Callable[[Recipe], run.Start], world: ranks.World) -> Recipe:
     """Every `auto` and every duration in minutes as a concrete value; `starter` starts a run to measure."""
-    recipe = recipe.with_values(run.resolve_machine(recipe.train))
-    if recipe.task is None:
-        micro = run.resolve_micro(recipe.sections(), recipe.train.device)
-        recipe = recipe.with_values({"train.micro_batch_tokens": micro})
-    else:  # lengths differ from step to step, and each would be compiled
-        micro = finetuning.micro_tokens(recipe.train.micro_batch_tokens, recipe.train.device)
-        recipe = recipe.with_values({"train.micro_batch_tokens": micro, "train.compile": False})
+
+    def machine() -> resume.Flat:
+        found = recipe.with_values(run.resolve_machine(recipe.train, world))
+        if recipe.task is None:
+            micro = run.resolve_micro(found.sections(), found.train.device)
+            return {**found.flat(), "train.micro_batch_tokens": micro}
+        # lengths differ from step to step, and each would be compiled
+        micro = finetuning.micro_tokens(found.train.micro_batch_tokens, found.train.device)
+        return {**found.flat(), "train.micro_batch_tokens": micro, "train.compile": False}
+
+    recipe = _of(world.lead(machine))
     schedule, duration = recipe.optim.schedule, recipe.train.duration
     timed = {"train.duration": duration, "train.eval_every": recipe.train.eval_every}
     timed |= {"optim.schedule.warmup": schedule.warmup, "optim.schedule.decay": schedule.decay}
     minutes = {k: v for k, v in timed.items() if isinstance(v, Duration) and v.unit == "minutes"}
     if not minutes:
         return recipe
-    step, evaluation = run.seconds_per_step(recipe.sections(), starter(recipe))
+    step, evaluation = world.tell(run.seconds_per_step(recipe.sections(), starter(recipe), world))
     every = recipe.train.eval_every
     count = 1 / every if isinstance(every, float) and every else 10
     found = {}

@@ -111,11 +111,17 @@ OF_MEMORY = (  # how libraries tell that they could not have more
 )  # fmt: skip
 
 
+def is_memory(error: BaseException) -> bool:
+    """Whether an error tells that there was not enough memory, of the machine or of a graphics card."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    text = str(error)
+    return known or number_of(error) == errno.ENOMEM or any(told in text for told in OF_MEMORY)
+
+
 def foreseen(error: BaseException) -> ResourceError | None:
     """An error of the system that nobody translated where it rose; None for what is no lack."""
-    text, number = str(error), number_of(error)
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or number == errno.ENOMEM or any(told in text for told in OF_MEMORY):
+    number = number_of(error)
+    if is_memory(error):
         return ResourceError(
             "out of memory",
             "free some; in training lower --train.micro-batch-tokens, then --objective.block-size",

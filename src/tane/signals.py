@@ -56,11 +56,16 @@ def poll(what: str) -> None:
 def die_with_parent(parent: int) -> None:
     """For a child process of the process `parent`: die when it dies, however it dies, also when it is dead
     already (where the system is not Linux, only then)."""
+    die_with(parent)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def die_with(parent: int) -> None:
+    """Let this process die when the process `parent` that started it does, and now where it has."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the system was asked to tell
         os._exit(1)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)

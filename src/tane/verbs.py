@@ -38,6 +38,7 @@ class Verb(NamedTuple):
     flags: tuple[Flag, ...] = ()
     recipe: bool = False  # takes a RECIPE and dotted overrides
     optional: bool = False  # the RECIPE may be left out
+    wide: bool = False  # all processes of a run do it together, else the first alone
 
 
 def _load(values: Values, overrides: list[str]) -> Any:
@@ -164,7 +165,7 @@ def _predict(values: Values, _: list[str]) -> Any:
 
 
 def _plan(values: Values, overrides: list[str]) -> Any:
-    return tane.plan(_load(values, overrides))
+    return tane.plan(_load(values, overrides), probe=values.probe)
 
 
 def _evaluate(values: Values, _: list[str]) -> Any:
@@ -351,6 +352,7 @@ VERBS: dict[str, Verb] = {
             flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
         ),
         recipe=True,
+        wide=True,
     ),
     "finetune": Verb(
         "learn a labelled task on a pretrained model, with scores; goes on where it was cut off",
@@ -367,6 +369,7 @@ VERBS: dict[str, Verb] = {
             flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
         ),
         recipe=True,
+        wide=True,
     ),
     "predict": Verb(
         "labels and their probabilities for texts, pairs, or a file of them",
@@ -490,7 +493,16 @@ VERBS: dict[str, Verb] = {
             *LOOK,
         ),
     ),
-    "plan": Verb("derived values of a recipe: parameters, steps, disk; runs nothing", _plan, (), recipe=True),
+    "plan": Verb(
+        "derived values of a recipe: parameters, steps, memory, disk; runs nothing but with --probe",
+        _plan,
+        (
+            flag(
+                "--probe", action="store_true", help="train some steps, keep nothing, and tell speed and time"
+            ),
+        ),
+        recipe=True,
+    ),
     "options": Verb(
         "every setting with type, default and meaning",
         _options,

@@ -43,8 +43,8 @@ def test_the_gradient_is_that_of_the_whole_batch_however_it_is_cut(make: Make) -
     for tokens in (16, 64, 4096):
         work = start(make("task.dropout=0", f"train.micro_batch_tokens={tokens}", run=f"run-{tokens}"))
         batches = work.micro_batches(3)
-        targets = sum(batch.num_targets for batch in batches)
-        for batch in batches:
+        targets = sum(batch.num_targets for _, batch in batches)
+        for _, batch in batches:
             (work.loss(batch) / targets).backward()
         found.append((len(batches), {n: p.grad.clone() for n, p in work.model.named_parameters()}))
     assert [count for count, _ in found] == sorted((count for count, _ in found), reverse=True)

@@ -44,8 +44,8 @@ def make_loop(recipe: Recipe, tmp_path: Path) -> TextLoop:
 
 def gradients(loop: TextLoop) -> dict[str, torch.Tensor]:
     batches = loop.work.micro_batches(0)
-    targets = sum(b.num_targets for b in batches)
-    for batch in batches:
+    targets = sum(b.num_targets for _, b in batches)
+    for _, batch in batches:
         (loop.work.loss(batch) / targets).backward()
     return {n: p.grad.clone() for n, p in loop.model.named_parameters()}
 
@@ -78,9 +78,9 @@ def test_gradients_weigh_every_target_alike_when_the_last_block_is_short(
     found = []
     for loop in loops:
         batches = loop.work.micro_batches(step)
-        targets = sum(b.num_targets for b in batches)
+        targets = sum(b.num_targets for _, b in batches)
         assert targets < 256
-        for batch in batches:
+        for _, batch in batches:
             (loop.work.loss(batch) / targets).backward()
         found.append({n: p.grad for n, p in loop.model.named_parameters()})
     for name, gradient in found[0].items():
@@ -115,7 +115,7 @@ def test_every_block_is_seen_once_an_epoch_however_it_is_dealt(make_recipe: Make
     seen = [
         tuple(row)
         for step in range(math.ceil(len(loop.work.train_blocks) / 8))
-        for batch in loop.work.micro_batches(step)
+        for _, batch in loop.work.micro_batches(step)
         for row in batch.inputs["input_ids"].tolist()
     ]
     blocks = loop.work.train_blocks

@@ -119,7 +119,7 @@ def test_masks_and_gradients_do_not_depend_on_the_micro_batches(make: Make, tmp_
     for tokens in (1024, 256, 32):
         recipe = make("train.batch_tokens=1024", f"train.micro_batch_tokens={tokens}", NO_DROPOUT)
         loop = make_loop(recipe, tmp_path)
-        batches.append(loop.work.micro_batches(0))
+        batches.append([batch for _, batch in loop.work.micro_batches(0)])
         found.append(gradients(loop))
     assert [len(parts) for parts in batches] == [1, 4, 32]
     for parts, gradient in zip(batches[1:], found[1:], strict=True):
@@ -136,7 +136,7 @@ def test_masks_are_a_function_of_seed_epoch_and_block(make: Make, tmp_path: Path
     rows = loop.work.rows
     seen: dict[tuple[int, int], torch.Tensor] = {}
     for step in range(2 * count // rows):  # two epochs, but for less than one step
-        [batch] = loop.work.micro_batches(step)
+        [(_, batch)] = loop.work.micro_batches(step)
         epochs, ids = global_batch(step, rows, count, 0)
         for row, place in enumerate(zip(epochs.tolist(), ids.tolist(), strict=True)):
             assert place not in seen
@@ -337,7 +337,7 @@ def test_a_corpus_of_one_short_sentence_is_trained_on(
     assert metrics["steps"] == 12 and metrics["valid_loss"] is None
     # the epochs of one block each have masks of their own
     loop = make_loop(Recipe.from_mapping(values, "train.micro_batch_tokens=256"), tmp_path)
-    [batch] = loop.work.micro_batches(0)
+    [(_, batch)] = loop.work.micro_batches(0)
     assert len(loop.work.train_blocks) == 1 and len({tuple(row) for row in batch.labels.tolist()}) > 3
     assert ((batch.labels != IGNORE).sum(1) >= 1).all()
 

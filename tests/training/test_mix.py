@@ -102,7 +102,7 @@ def test_weights_and_seed_decide_what_is_trained_on(
     weighted: Callable[..., Make], make_recipe: Make, tmp_path: Path
 ) -> None:
     make = weighted(*MIXED)
-    first = [make_loop(recipe, tmp_path).work.micro_batches(0)[0].labels.numpy()
+    first = [make_loop(recipe, tmp_path).work.micro_batches(0)[0][1].labels.numpy()
              for recipe in (make(), make(), make("seed=1"), make_recipe())]  # fmt: skip
     assert np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], first[2]) and not np.array_equal(first[0], first[3])
@@ -115,7 +115,7 @@ def test_every_token_of_the_epochs_is_a_target_once_in_the_loop(
     assert isinstance(loop.work.train_blocks, MixedBlocks)
     seen: Counter[int] = Counter()
     for step in range(loop.plan.total):
-        for batch in loop.work.micro_batches(step):
+        for _, batch in loop.work.micro_batches(step):
             seen.update(batch.labels[batch.labels >= 0].tolist())
     rest = loop.plan.total * loop.work.rows - sum(len(loop.work.train_blocks.at(e)) for e in (0, 1))
     assert 0 <= rest < loop.work.rows, "the last step is filled up from epoch 2"

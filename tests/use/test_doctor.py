@@ -200,8 +200,8 @@ def on_gpu(place: Place, line: str = IDLE, **values: Any) -> None:
 
 
 PLANTS = [
-    Plant("world-size", env("WORLD_SIZE", "4"), "WORLD_SIZE is '4'", "unset WORLD_SIZE"),
-    Plant("world-size", env("WORLD_SIZE", ""), "WORLD_SIZE is ''", "unset WORLD_SIZE"),
+    Plant("world-size", env("WORLD_SIZE", "4"), "WORLD_SIZE asks for 4 processes", "unset WORLD_SIZE"),
+    Plant("world-size", env("WORLD_SIZE", "many"), "WORLD_SIZE is 'many'", "unset WORLD_SIZE"),
     Plant("offline", env("HF_HUB_OFFLINE", "1"), "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
     Plant("offline", env("TRANSFORMERS_OFFLINE", "true"), "TRANSFORMERS_OFFLINE", "unset"),
     Plant("old-variable", env("TRANSFORMERS_CACHE", "/big"), "TRANSFORMERS_CACHE", "HF_HUB_CACHE=/big"),

@@ -1,10 +1,12 @@
 """Checkpoints: a plain Hugging Face folder, the optimizer's tensors, and a manifest written last. No pickle.
 
     checkpoints/step-000000500/
-        model/      config.json, model.safetensors, tokenizer files: opens with `from_pretrained`, without
-        tane state/      optimizer.safetensors, state.json manifest.json
+        model/      config.json, model.safetensors, tokenizer files: opens without tane
+        state/      optimizer.safetensors, state.json
+        manifest.json
 
-Saved by `files.publish`, so a folder of that name is whole. A damaged one is said aloud and passed over.
+Saved by `files.publish`, so a folder of that name is whole. A damaged one is said aloud and passed over. The
+files hold whole tensors whatever the number of processes, so that any other number can go on from them.
 """
 
 from __future__ import annotations
@@ -12,25 +14,25 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
-from safetensors.torch import save_file
 
 from tane import files, progress, resources
 from tane.errors import DivergedError, IntegrityError
 from tane.model.task_head import merged
-from tane.optim.muon import SplitMuon
+from tane.optim.sharded import like, own
+from tane.ranks import ALONE, World
 from tane.tokens.tokenizer import copy_tokenizer
-from tane.training import contents
+from tane.training import contents, gathered
 from tane.types import TrainState
 
 NAME = re.compile(r"step-(\d{9})")
 KIND = "checkpoint"
-ADAPTERS = "trained.safetensors"
+ADAPTERS = "trained"  # the stem of its file
 TASK = "task.json"  # in a model folder: what its head was trained for
 
 
@@ -63,6 +65,7 @@ class Parts:
     fingerprints: dict[str, str]  # of the run's must-match settings and of its data
     adapted: Any = None  # peft's wrapper of the model, where adapters are trained instead of it
     beside: dict[str, str] = field(default_factory=dict)  # more files of the model folder: name -> text
+    world: World = ALONE  # the processes that train it
 
     def plain_model(self) -> Any:
         """The model as others open it: with adapters merged into a copy."""
@@ -74,19 +77,19 @@ class Parts:
 
     def optimizer_state(self) -> dict[str, dict[str, torch.Tensor]]:
         """{"0/NAME": {"exp_avg": ..}}: the live state of every trained parameter, by the parameter's name."""
-        return {name: optimizer.state[parameter] for name, optimizer, parameter in self._optimized()}
+        return {name: optimizer.state[parameter] for name, optimizer, parameter in self.optimized()}
 
     def optimizer_shapes(self) -> dict[str, torch.Size]:
         """{"0/NAME": shape}: what the optimizers' state of each trained parameter is shaped as."""
-        return {name: parameter.shape for name, _, parameter in self._optimized()}
+        return {name: parameter.shape for name, _, parameter in self.optimized()}
 
-    def _optimized(self) -> Iterator[tuple[str, torch.optim.Optimizer, torch.Tensor]]:
+    def optimized(self) -> Iterator[tuple[str, torch.optim.Optimizer, torch.Tensor]]:
+        """("NUMBER OF THE OPTIMIZER/NAME", optimizer, parameter) of every trained parameter."""
         names = {p: n for n, p in self.model.named_parameters()}
         for number, optimizer in enumerate(self.optimizers):
-            own = optimizer.view_names if isinstance(optimizer, SplitMuon) else {}
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
-                    yield f"{number}/{own.get(parameter) or names[parameter]}", optimizer, parameter
+                    yield f"{number}/{names[parameter]}", optimizer, parameter
 
 
 def size_on_disk(parts: Parts) -> int:
@@ -96,36 +99,63 @@ def size_on_disk(parts: Parts) -> int:
 
 
 def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
-    """Publish the checkpoint of `state.step`. Refuses weights that are not finite."""
+    """Publish the checkpoint of `state.step`; all processes of the run call it. Refuses weights that are not
+    finite."""
     target = folder_of(run_dir, state.step)
-    for name, parameter in parts.model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise DivergedError(f"the weights {name} are not finite at step {state.step}; nothing was saved")
+    bad = (name for name, p in parts.model.named_parameters() if not torch.isfinite(own(p)).all())
+    for name in filter(None, parts.world.gather(next(bad, None))):
+        raise parts.world.alike(
+            DivergedError(f"the weights {name} are not finite at step {state.step}; nothing was saved")
+        )
+    shares = _shares(parts)
 
-    def write(folder: Path) -> dict[str, Any]:
-        write_model(folder / "model", parts)
-        (folder / "state").mkdir()
-        tensors = {
-            f"{name}/{key}": value.detach().cpu().contiguous()
-            for name, values in parts.optimizer_state().items()
-            for key, value in values.items()
-        }
-        save_file(tensors, str(folder / "state" / "optimizer.safetensors"))
-        if parts.adapted is not None:  # model/ holds them merged, rounded with the weights below them
-            own = {name: value.cpu().contiguous() for name, value in parts.trained().items()}
-            save_file(own, str(folder / "state" / ADAPTERS))
-        text = json.dumps(asdict(state), indent=1) + "\n"
-        (folder / "state" / "state.json").write_text(text, encoding="utf-8")
-        return {"step": state.step, "world_size": 1, **parts.fingerprints}
+    weights = shares.pop("model", None)
+    apart = [*shares.values(), *([weights] if weights is not None and weights.several else [])]
 
-    files.publish(target, KIND, write, needs=size_on_disk(parts))
+    def make(fill: Callable[[Path], None]) -> None:
+        def write(folder: Path) -> dict[str, Any]:
+            write_model(folder / "model", parts, weights)
+            (folder / "state").mkdir()
+            fill(folder)
+            text = json.dumps(asdict(state), indent=1) + "\n"
+            (folder / "state" / "state.json").write_text(text, encoding="utf-8")
+            return {"step": state.step, "world_size": parts.world.size, **parts.fingerprints}
+
+        files.publish(target, KIND, write, needs=size_on_disk(parts))
+
+    gathered.publish(parts.world, apart, make)
     return target
 
 
-def write_model(folder: Path, parts: Parts) -> None:
-    """Write a plain Hugging Face folder: config, generation config, weights, tokenizer."""
+def _shares(parts: Parts) -> dict[str, gathered.Share]:
+    """What this process writes of the weights (where each holds a part of them), the optimizers' state and
+    the adapters."""
+    moments = {
+        f"{name}/{key}": value
+        for name, values in parts.optimizer_state().items()
+        for key, value in values.items()
+    }
+    found = {"optimizer": gathered.share(parts.world, moments, "state/optimizer")}
+    if parts.adapted is not None:  # model/ holds them merged, rounded with the weights below them
+        found["trained"] = gathered.share(parts.world, parts.trained(), f"state/{ADAPTERS}")
+    if gathered.is_parted(parts.model):
+        found["model"] = gathered.share(parts.world, gathered.tensors_of(parts.model), "model/model")
+    return found
+
+
+def write_model(folder: Path, parts: Parts, share: gathered.Share | None = None) -> None:
+    """Write a plain Hugging Face folder: config, generation config, weights, tokenizer.
+
+    share: the weights, where the model's own are parted among processes; several files are written apart.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    parts.plain_model().save_pretrained(str(folder), max_shard_size="1000GB")
+    if share is not None and share.several:
+        parts.model.config.save_pretrained(str(folder))
+        if parts.model.can_generate():
+            parts.model.generation_config.save_pretrained(str(folder))
+    else:
+        given = {} if share is None else {"state_dict": share.tensors}
+        parts.plain_model().save_pretrained(str(folder), max_shard_size="1000GB", **given)
     copy_tokenizer(parts.tokenizer, folder, parts.max_length)
     for name, text in parts.beside.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -172,9 +202,9 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
     """Restore model and optimizers in place; returns the state. The folder has been checked by `newest`."""
     folder = folder_of(run_dir, step)
     try:
-        stored = folder / ("model/model.safetensors" if parts.adapted is None else f"state/{ADAPTERS}")
-        weights = contents.read_tensors(stored)
-        tensors = contents.read_tensors(folder / "state" / "optimizer.safetensors")
+        stem = "model/model" if parts.adapted is None else f"state/{ADAPTERS}"
+        stored, moments = (contents.files_of(folder / one) for one in (stem, "state/optimizer"))
+        weights, kept = contents.kinds(stored), contents.kinds(moments)
         state = _read_state(folder / "state" / "state.json")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise IntegrityError(
@@ -190,8 +220,8 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
         )
     odd = sorted(
         name
-        for name, value in weights.items()
-        if name in named and (value.shape, value.dtype) != (named[name].shape, named[name].dtype)
+        for name, kind in weights.items()
+        if name in named and kind != (named[name].shape, named[name].dtype)
     )
     if odd:
         raise IntegrityError(
@@ -200,22 +230,22 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
         )
     if state.step != step:
         raise IntegrityError(f"{folder} holds the state of step {state.step:,}", contents.AGAIN)
-    with torch.no_grad():
-        for name, value in weights.items():
-            if name in named:
-                named[name].copy_(value)
-    groups: dict[str, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        owner, _, key = name.rpartition("/")
-        groups.setdefault(owner, {})[key] = value
     live = parts.optimizer_state()
-    if groups and set(groups) != set(live):
-        odd = sorted(set(groups) ^ set(live))
+    owners = {name.rpartition("/")[0] for name in kept}
+    if owners and owners != set(live):
+        odd = sorted(owners ^ set(live))
         raise IntegrityError(f"{folder}: the optimizer's state does not fit the model: {', '.join(odd[:3])}")
-    _check_optimizer(folder, groups, parts.optimizer_shapes())
-    for owner, values in groups.items():
-        device = next(p.device for p in parts.model.parameters())
-        live[owner].update({key: value.to(device) for key, value in values.items()})
+    _check_optimizer(folder, kept, parts.optimizer_shapes())
+    with torch.no_grad():
+        for path in stored:
+            for name, value in contents.read_tensors(path).items():
+                if name in named:
+                    named[name].copy_(like(value, named[name]))
+    places = {name: parameter for name, _, parameter in parts.optimized()}
+    for path in moments:
+        for name, value in contents.read_tensors(path).items():
+            owner, _, key = name.rpartition("/")
+            live[owner][key] = like(value, places[owner].detach())
     return state
 
 
@@ -229,15 +259,17 @@ def _read_state(path: Path) -> TrainState:
     return TrainState(**TypeAdapter(model).validate_python(told).model_dump())
 
 
-def _check_optimizer(
-    folder: Path, groups: dict[str, dict[str, torch.Tensor]], shapes: dict[str, torch.Size]
-) -> None:
+def _check_optimizer(folder: Path, kept: dict[str, contents.Kind], shapes: dict[str, torch.Size]) -> None:
     """Raise IntegrityError where an optimizer's stored tensors are not what its next step would work with."""
-    kinds: dict[str, set[str]] = {}  # number of the optimizer -> what it keeps of each parameter
+    groups: dict[str, dict[str, contents.Kind]] = {}
+    for name, kind in kept.items():
+        owner, _, key = name.rpartition("/")
+        groups.setdefault(owner, {})[key] = kind
+    keys: dict[str, set[str]] = {}  # number of the optimizer -> what it keeps of each parameter
     for owner, values in groups.items():
-        same = kinds.setdefault(owner.partition("/")[0], set(values)) == set(values)
-        shaped = all(v.shape == (() if key == "step" else shapes[owner]) for key, v in values.items())
-        if not (same and shaped and all(v.is_floating_point() for v in values.values())):
+        same = keys.setdefault(owner.partition("/")[0], set(values)) == set(values)
+        shaped = all(k[0] == (() if key == "step" else shapes[owner]) for key, k in values.items())
+        if not (same and shaped and all(k[1].is_floating_point for k in values.values())):
             raise IntegrityError(f"{folder}: the optimizer's state of {owner} does not fit the parameter")
 
 

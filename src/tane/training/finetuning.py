@@ -20,6 +20,7 @@ from tane import files, progress
 from tane.errors import InputError
 from tane.model import task_head
 from tane.model.build import find_model, freeze, positions
+from tane.ranks import ALONE, World
 from tane.settings import Duration
 from tane.tasks.examples import Encoded
 from tane.tasks.scores import better
@@ -30,9 +31,10 @@ from tane.tokens.spaced import wants_spaces
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint
 from tane.training.labelled import Data
-from tane.training.loop import Valid
 from tane.training.runtime import Runtime
 from tane.training.settings import Sections
+from tane.training.wide import Inside, deal, require_rows, spread
+from tane.training.work import Valid
 from tane.types import Batch
 
 LONGEST = 512  # tokens of an example at most, where nobody says more
@@ -44,12 +46,13 @@ UNKNOWN_SHARE = 0.01  # of unknown tokens, from which on the tokenizer hardly fi
 
 
 class Finetuning:
-    """Encoded examples, task and model of one run; see `loop.Work`."""
+    """Encoded examples, task and model of one run; see `work.Work`."""
 
     def __init__(
         self, task: TaskSettings, model: Any, data: Data, encoded: dict[str, list[Encoded]], pad_id: int,
-        sections: Sections, machine: Runtime,
+        sections: Sections, machine: Runtime, inside: Inside,
     ) -> None:  # fmt: skip
+        self.inside, self.world = inside, machine.world
         self.task, self.model, self.data, self.pad_id, self.machine = task, model, data, pad_id, machine
         self.train, self.valid = encoded["train"], encoded["valid"]
         self.seed, self.budget = (
@@ -86,10 +89,21 @@ class Finetuning:
         """The training examples of a step."""
         return global_batch(step, self.rows, len(self.train), self.seed)[1].tolist()
 
-    def micro_batches(self, step: int) -> list[Batch]:
-        """The step's examples by length, as many together as the budget takes."""
-        groups = by_length(self.train, self.ids(step), self.budget)
-        return [self.task.batch([self.train[i] for i in group], self.pad_id) for group in groups]
+    def micro_batches(self, step: int) -> list[tuple[int, Batch]]:
+        """This process' part of a step's examples: by length, as many together as the budget takes."""
+        require_rows(self.rows, self.world, "examples (task.batch_examples)")
+        groups = even(by_length(self.train, self.ids(step), self.budget), self.world.size)
+        return [
+            (number, self.task.batch([self.train[i] for i in group], self.pad_id))
+            for number, group in deal(groups, self.world)
+        ]
+
+    def lessen(self) -> dict[str, Any] | None:
+        """Halve the budget of a micro-batch; None where it takes hardly one example."""
+        if self.budget <= max(one.length * len(one.ids) for one in self.train):
+            return None
+        self.budget //= 2
+        return {"train.micro_batch_tokens": self.budget}
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """The task's loss."""
@@ -99,7 +113,7 @@ class Finetuning:
         """Loss and scores of the validation examples."""
         found = run_examples(
             self.model, self.task, self.valid, self.pad_id, self.budget, self.machine, weights=self.weights,
-            stop=stop,
+            stop=stop, inside=self.inside, world=self.world,
         )  # fmt: skip
         if found is None:
             return None
@@ -140,27 +154,51 @@ def by_length(encoded: Sequence[Encoded], ids: Sequence[int], budget: int) -> li
     return groups
 
 
+def even(groups: list[list[int]], size: int) -> list[list[int]]:
+    """Groups of examples, as many for each of `size` processes: the largest are halved, or where there are
+    not enough examples for that, neighbours put together."""
+    groups = [list(group) for group in groups]
+    examples = sum(map(len, groups))
+    while len(groups) % size:
+        if -(-len(groups) // size) * size <= examples:
+            most = max(range(len(groups)), key=lambda i: len(groups[i]))
+            half = len(groups[most]) // 2
+            groups[most : most + 1] = [groups[most][:half], groups[most][half:]]
+        else:
+            least = min(range(len(groups) - 1), key=lambda i: len(groups[i]) + len(groups[i + 1]))
+            groups[least : least + 2] = [groups[least] + groups[least + 1]]
+    return groups
+
+
 def run_examples(
     model: Any, task: TaskSettings, encoded: Sequence[Encoded], pad_id: int, budget: int, machine: Runtime,
     *, weights: torch.Tensor | None = None, stop: Callable[[], bool] = lambda: False,
-    done: Callable[[int], object] = lambda count: None,
+    done: Callable[[int], object] = lambda count: None, inside: Inside | None = None,
+    world: World = ALONE,
 ) -> tuple[list[np.ndarray], float, int] | None:  # fmt: skip
     """(each example's logits in their order, summed loss, targets); None where `stop` said so.
 
-    The groups do not change what an example gets: padding is masked.
+    The groups do not change what an example gets: padding is masked. Several processes share them; where they
+    do not share out, some take one twice and it counts once.
     """
     found: list[Any] = [None] * len(encoded)
     loss, targets = 0.0, 0
     training = model.training
     model.eval()
+    call = inside or Inside(model)
+    groups = by_length(encoded, range(len(encoded)), budget)
     try:
-        for group in by_length(encoded, range(len(encoded)), budget):
+        for first in range(0, len(groups), world.size):
             if stop():
                 return None
+            place = first + world.rank
+            group = groups[min(place, len(groups) - 1)]
             rows = [encoded[i] for i in group]
             batch = task.batch(rows, pad_id).to(machine.device)
             with torch.no_grad(), machine.autocast():
-                logits = model(**batch.inputs).logits
+                logits = call(lambda inputs: model(**inputs).logits, batch.inputs)
+            if place >= len(groups):
+                continue
             loss += task.loss(logits, batch.labels, weights).double().item()
             targets += batch.num_targets
             for i, output in zip(group, task.outputs(logits.float().cpu().numpy(), rows), strict=True):
@@ -168,7 +206,13 @@ def run_examples(
             done(len(group))
     finally:
         model.train(training)
-    return found, loss, targets
+    if world.size > 1:
+        own = [(i, one.shape, one.ravel().tolist()) for i, one in enumerate(found) if one is not None]
+        for part in world.gather(own):
+            for i, shape, values in part:
+                found[i] = np.array(values, dtype=np.float32).reshape(shape)
+    nats, count = world.sum(loss, targets)
+    return found, nats, int(count)
 
 
 # ---------------------------------------------------------------------------------------------------- start
@@ -216,7 +260,8 @@ def start(
     freeze(model, sections.train.freeze)
     model.to(machine.device)
     _set_attention(model, sections.train.attention, machine)
-    work = Finetuning(task, model, data, encoded, vocabulary.pad_id, sections, machine)
+    inside = spread(model, machine.parallel, machine.world, machine.device, adapted=wrapped is not None)
+    work = Finetuning(task, model, data, encoded, vocabulary.pad_id, sections, machine, inside)
     work.settled |= {
         "task.max_length": wanted,
         "task.words": task.words,
@@ -235,7 +280,7 @@ def start(
     }  # fmt: skip
     parts = checkpoint.Parts(
         model, sections.optim.build(model), tokenizer_dir, limit or wanted, fingerprints, wrapped,
-        {checkpoint.TASK: json.dumps(describes, ensure_ascii=False, indent=1) + "\n"},
+        {checkpoint.TASK: json.dumps(describes, ensure_ascii=False, indent=1) + "\n"}, machine.world,
     )  # fmt: skip
     return work, parts
 

@@ -12,73 +12,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from tane import progress, signals
+from tane import progress, resources, signals
 from tane.errors import DivergedError, Stopped
 from tane.optim.groups import OptimSettings
-from tane.settings import Duration
+from tane.optim.sharded import whole
+from tane.ranks import World
 from tane.tokens.order import key
 from tane.training import checkpoint, spikes
 from tane.training.runtime import Runtime
 from tane.training.tracker import Tracker
+from tane.training.work import Work
 from tane.types import Batch, TrainState
 
 LOG_EVERY = 10  # steps between two lines of the log
-
-
-Valid = dict[str, float | None]  # what an evaluation measured, by name; "loss" and "targets" among it
-
-
-class Work(Protocol):
-    """What a run trains on, and how it is evaluated: text under an objective, or the examples of a task."""
-
-    settled: dict[str, Any]  # what `auto` became here: dotted name -> value
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """The names that `valid` has, for the run's metrics."""
-        ...
-
-    @property
-    def evaluates(self) -> bool:
-        """Whether there is something to evaluate on."""
-        ...
-
-    @property
-    def valid_share(self) -> float:
-        """How many global batches the validation set makes."""
-        ...
-
-    def scale(self, duration: Duration) -> dict[str, Any]:
-        """What durations need to become steps: tokens_per_step, steps_per_epoch."""
-        ...
-
-    def ids(self, step: int) -> list[int]:
-        """Which blocks or examples a step trains on, for a message."""
-        ...
-
-    def micro_batches(self, step: int) -> list[Batch]:
-        """The global batch of a step in pieces; the same one however it is cut."""
-        ...
-
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """The summed loss of a batch on the run's device, with a gradient."""
-        ...
-
-    def evaluate(self, stop: Callable[[], bool]) -> Valid | None:
-        """What the validation set gives, the same whatever the batches; None where `stop` said so."""
-        ...
-
-    def score(self, valid: Valid) -> float:
-        """What decides which checkpoint is the best: the higher the better."""
-        ...
-
-    def told(self, valid: Valid) -> str:
-        """An evaluation in a few words."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -112,9 +62,16 @@ class Loop:
     state: TrainState
     tracker: Tracker
     on_eval: Callable[[TrainState], None] = lambda state: None
+    on_less: Callable[[dict[str, Any]], None] = lambda settings: None  # records what memory made smaller
     saved_at: float = field(default_factory=time.monotonic)
     saved_step: int = -1
+    overdue: bool = False  # whether minutes since the last save say that it is time, by rank 0's clock
     norm: float = 0.0  # of the last gradient, before clipping
+
+    @property
+    def world(self) -> World:
+        """The processes of this run; what decides anything is the same on all of them."""
+        return self.runtime.world
 
     def run(self) -> TrainState:
         """Train to the end, or to early stopping, or to a signal."""
@@ -129,7 +86,7 @@ class Loop:
                 return state
             if self._save_due():
                 self.save()
-            if signals.requested() or not self._step():
+            if not self._step():
                 self._stop()
 
     # ------------------------------------------------------------------------------------------- one step
@@ -138,46 +95,79 @@ class Loop:
         """One optimizer update; False when a signal came before it was made (nothing has changed then)."""
         start, state = time.perf_counter(), self.state
         batches = self.work.micro_batches(state.step)
-        targets = sum(b.num_targets for b in batches)
+        own = (sum(b.num_targets for _, b in batches), sum(b.num_tokens for _, b in batches))
+        targets, tokens, asked, late = self.world.sum(*own, signals.requested() is not None, self._late())
+        self.overdue = bool(late)
+        if asked:
+            return False
         scale = state.loss_scale if self.runtime.precision == "fp16" else 1.0
-        self.model.train()
-        nats = torch.zeros((), device=self.runtime.device)
-        for number, batch in enumerate(batches):
-            if signals.requested():
-                self._clear()
-                return False
-            torch.manual_seed(key(self.plan.seed, "dropout", state.step, number))
-            with self.runtime.autocast():
-                loss = self.work.loss(self._to_device(batch))
-            (loss * (scale / targets)).backward()
-            nats += loss.detach()
-        self._update(nats, targets, scale)
+        nats = self._gradients(batches, scale / targets)
+        if nats is None:
+            return False
+        self._update(nats, int(targets), scale)
         self._clear()
         state.step += 1
-        state.tokens += sum(b.num_tokens for b in batches)
+        state.tokens += int(tokens)
         state.seconds += time.perf_counter() - start
-        self._log(nats, targets, sum(b.num_tokens for b in batches), time.perf_counter() - start)
+        self._log(nats, int(targets), int(tokens), time.perf_counter() - start)
         return True
 
-    def _update(self, nats: torch.Tensor, targets: int, scale: float) -> None:
+    def _gradients(self, batches: list[tuple[int, Batch]], factor: float) -> float | None:
+        """Nats of the global batch, with the gradients of `factor` times them in the model; None where a
+        signal came."""
+        self.model.train()
+        nats = torch.zeros((), device=self.runtime.device)
+        try:
+            for number, batch in batches:
+                if self.world.size == 1 and signals.requested():
+                    self._clear()
+                    return None
+                torch.manual_seed(key(self.plan.seed, "dropout", self.state.step, number))
+                with self.work.inside.reducing(last=number == batches[-1][0]):
+                    with self.runtime.autocast():
+                        loss = self.work.inside(self.work.loss, self._to_device(batch))
+                    (loss * factor).backward()
+                nats += loss.detach()
+        except (RuntimeError, MemoryError) as error:
+            self._lessen(error)
+        else:
+            return self.world.sum(nats.item())[0]
+        return self._gradients(self.work.micro_batches(self.state.step), factor)
+
+    def _lessen(self, error: RuntimeError | MemoryError) -> None:
+        """After a want of memory: smaller micro-batches from here on, of the same global batches. Raises the
+        error where it was another one, or where they cannot be smaller."""
+        memory = resources.is_memory(error) and self.world.size == 1  # others would wait for this one
+        smaller = self.work.lessen() if memory else None
+        if smaller is None:
+            raise error
+        self._clear()
+        if self.runtime.device == "cuda":
+            torch.cuda.empty_cache()
+        told = ", ".join(f"{name} is {value:,}" for name, value in smaller.items())
+        progress.say(f"out of memory at step {self.state.step + 1}: {told} from here on, the batch as before")
+        self.on_less(smaller)
+        self.tracker.event("memory", self.state.step, **smaller)
+
+    def _update(self, nats: float, targets: int, scale: float) -> None:
         """Finite check first, then clip, set the learning rate, and step."""
         state = self.state
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(grads) / scale
-        loss_finite, norm_finite = math.isfinite(nats.item()), math.isfinite(norm.item())
+        norm = whole(torch.nn.utils.get_total_norm(grads)).item() / scale
+        loss_finite, norm_finite = math.isfinite(nats), math.isfinite(norm)
         if self.runtime.precision == "fp16" and loss_finite and not norm_finite and scale > 1:
             state.loss_scale, state.good_steps = scale / 2, 0  # an overflow of fp16, not of the training
             return
         if not (loss_finite and norm_finite):
             what = "loss" if not loss_finite else "gradient"
-            raise DivergedError(
+            raise self.world.alike(DivergedError(
                 f"the {what} is not finite at step {state.step + 1} ({self.work.ids(state.step)[:8]}...); "
                 f"nothing was updated, the newest checkpoint is of step {self.saved_step}",
                 f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}",
-            )
-        if spikes.leaps(state, nats.item() / targets):
-            self._tell_spike(nats.item() / targets)
-        factor = min(1.0, self.optim.clip / (norm.item() + 1e-6)) if self.optim.clip else 1.0
+            ))  # fmt: skip
+        if spikes.leaps(state, nats / targets):
+            self._tell_spike(nats / targets)
+        factor = min(1.0, self.optim.clip / (norm + 1e-6)) if self.optim.clip else 1.0
         if factor / scale != 1.0:
             torch._foreach_mul_(grads, factor / scale)
         multiplier = self.multiplier(state.step)
@@ -188,7 +178,7 @@ class Loop:
         state.good_steps += 1
         if self.runtime.precision == "fp16" and state.good_steps % 1000 == 0:
             state.loss_scale = min(scale * 2, 2.0**24)
-        self.norm = norm.item()
+        self.norm = norm
 
     def _tell_spike(self, loss: float) -> None:
         """Log a loss that leapt, and stop before the update where that is wished."""
@@ -196,10 +186,10 @@ class Loop:
         self.tracker.event("spike", step, loss=loss, usual=self.state.usual_loss)
         if self.plan.stop_on_spike:
             lower = f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}"
-            raise DivergedError(
+            raise self.world.alike(DivergedError(
                 f"{told}; nothing was updated, the newest checkpoint is of step {self.saved_step}",
                 f"{lower}; to train on all the same: --train.stop-on-spike false",
-            )
+            ))  # fmt: skip
         progress.say(f"warning: {told}; training goes on (--train.stop-on-spike true stops there)")
 
     def multiplier(self, step: int) -> float:
@@ -213,14 +203,13 @@ class Loop:
     def _to_device(self, batch: Batch) -> Batch:
         return batch if self.runtime.device == "cpu" else batch.to(self.runtime.device)
 
-    def _log(self, nats: torch.Tensor, targets: int, tokens: int, seconds: float) -> None:
-        step = self.state.step
-        state, summed = self.state, nats.item()
-        state.window_nats += summed
+    def _log(self, nats: float, targets: int, tokens: int, seconds: float) -> None:
+        state, step = self.state, self.state.step
+        state.window_nats += nats
         state.window_targets += targets
-        state.log_nats += summed
+        state.log_nats += nats
         state.log_targets += targets
-        self.tracker.advance(step, summed / targets, tokens / seconds)
+        self.tracker.advance(step, nats / targets, tokens / seconds)
         if step % LOG_EVERY == 0 or step == 1 or step == self.plan.total:
             mean = state.log_nats / state.log_targets
             state.log_nats, state.log_targets = 0.0, 0
@@ -240,7 +229,7 @@ class Loop:
     def _evaluate(self) -> None:
         """What the validation set gives; keeps the best; decides about early stopping."""
         state, plan = self.state, self.plan
-        valid = self.work.evaluate(lambda: signals.requested() is not None)
+        valid = self.work.evaluate(lambda: self.world.any(signals.requested() is not None))
         if valid is None:  # a signal came; the evaluation is made again after the resume
             self._stop()
             return
@@ -272,29 +261,38 @@ class Loop:
             return True
         if plan.save_steps and state.step % plan.save_steps == 0:
             return True
-        return plan.save_minutes is not None and time.monotonic() - self.saved_at >= plan.save_minutes * 60
+        return self.overdue
+
+    def _late(self) -> bool:
+        minutes = self.plan.save_minutes if self.world.leads else None
+        return minutes is not None and time.monotonic() - self.saved_at >= minutes * 60
 
     def save(self) -> None:
         """Publish a checkpoint of this step, let RUN/model follow the best, delete what need not be kept."""
         state, plan = self.state, self.plan
         checkpoint.save(self.run_dir, self.parts, state)
-        self.saved_step, self.saved_at = state.step, time.monotonic()
+        self.saved_step, self.saved_at, self.overdue = state.step, time.monotonic(), False
         best = state.best_step if state.best_step is not None else state.step
-        if state.best_step is not None or state.finished:
-            checkpoint.point_model(self.run_dir, best)
         pinned = {best}
         if self.optim.schedule.name == "wsd":
             pinned.add(plan.total - plan.decay)
-        checkpoint.retain(self.run_dir, plan.keep, pinned)
+
+        def follow() -> None:
+            if state.best_step is not None or state.finished:
+                checkpoint.point_model(self.run_dir, best)
+            checkpoint.retain(self.run_dir, plan.keep, pinned)
+
+        self.world.lead(follow)
         self.tracker.event("save", state.step)
         self.tracker.sync()
 
     def _stop(self) -> None:
         if self.saved_step != self.state.step:
             self.save()
-        self.tracker.event("stop", self.state.step, signal=signals.requested())
-        raise Stopped(
-            f"stopped by {signals.requested()} at step {self.state.step} of {self.plan.total}; "
+        name = next((name for name in self.world.gather(signals.requested()) if name), None)
+        self.tracker.event("stop", self.state.step, signal=name)
+        raise self.world.alike(Stopped(
+            f"stopped by {name} at step {self.state.step} of {self.plan.total}; "
             f"everything is saved in {self.run_dir}",
             "run the same command again to go on",
-        )
+        ))  # fmt: skip

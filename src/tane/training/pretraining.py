@@ -16,9 +16,10 @@ from tane.settings import Duration
 from tane.tokens.order import Sizes, global_batch, key, mean_size
 from tane.training import checkpoint
 from tane.training.build import Built, build, choose_attention
-from tane.training.loop import Valid
 from tane.training.runtime import Runtime, choose_micro_rows
 from tane.training.settings import Sections
+from tane.training.wide import Inside, cut, deal, spread
+from tane.training.work import Valid
 from tane.types import Batch
 
 
@@ -40,17 +41,25 @@ def scale_of(sections: Sections, duration: Duration, sizes: int | Sizes) -> dict
 
 
 class Pretraining:
-    """Blocks, objective and loss of one run; see `loop.Work`.
+    """Blocks, objective and loss of one run; see `work.Work`.
 
-    rows: blocks of a global batch; micro_rows: of a micro-batch; valid_rows: of the validation set, as many
+    rows: blocks of a global batch; micro_rows: of a micro-batch at most; valid_rows: of the validation set, as many
     as are used; chars_per_target: characters of validation text to a target, None where not all of it is
     scored.
     """
 
     measures: ClassVar[tuple[str, ...]] = ("loss", "bits_per_char", "accuracy")
 
-    def __init__(self, sections: Sections, built: Built, loss: Loss, machine: Runtime) -> None:
+    def __init__(
+        self,
+        sections: Sections,
+        built: Built,
+        loss: Loss,
+        machine: Runtime,
+        inside: Inside | None = None,
+    ) -> None:
         train, objective = sections.train, sections.objective
+        self.inside, self.world = inside or Inside(loss.model), machine.world
         self.sections, self.objective, self.loss, self.machine = sections, objective, loss, machine
         self.vocabulary = built.vocabulary
         self.train_blocks, self.valid_blocks = built.train_blocks, built.valid_blocks
@@ -88,47 +97,60 @@ class Pretraining:
         """The blocks of a step."""
         return self._places(step)[1].tolist()
 
-    def micro_batches(self, step: int) -> list[Batch]:
-        """The global batch of a step, cut into micro-batches; the same blocks however it is cut."""
+    def micro_batches(self, step: int) -> list[tuple[int, Batch]]:
+        """This process' part of a step's global batch; the same blocks and masks however it is cut."""
         epochs, ids = self._places(step)
         places = list(zip(epochs.tolist(), ids.tolist(), strict=True))
-        keys = [key(self.sections.seed, "mask", epoch, i) for epoch, i in places]
-        rows, at = self.micro_rows, self.train_blocks.at
-        return [
-            self.objective.batch(
-                [at(epoch)[i] for epoch, i in places[a : a + rows]], keys[a : a + rows], self.vocabulary
+        at, made = self.train_blocks.at, []
+        for number, rows in deal(cut(self.rows, self.micro_rows, self.world), self.world):
+            some = places[rows.start : rows.stop]
+            keys = [key(self.sections.seed, "mask", epoch, i) for epoch, i in some]
+            made.append(
+                (number, self.objective.batch([at(epoch)[i] for epoch, i in some], keys, self.vocabulary))
             )
-            for a in range(0, len(places), rows)
-        ]
+        return made
+
+    def lessen(self) -> dict[str, Any] | None:
+        """Halve the micro-batches; None where they are of one block."""
+        if self.micro_rows == 1:
+            return None
+        self.micro_rows //= 2
+        return {"train.micro_batch_tokens": self.micro_rows * self.objective.block_size}
 
     def evaluate(self, stop: Callable[[], bool] = lambda: False) -> Valid | None:
         """Loss, accuracy and bits per character on the first `valid_rows` blocks in their fixed order.
 
-        Sums are divided once, so the result does not depend on how the rows are batched.
+        Sums are divided once, so the result does not depend on how the rows are batched. Each process takes
+        its part of the batches; where they do not share out, some take one twice and it counts once.
         """
         model = self.loss.model
         training = model.training
         model.eval()
         nats, right, targets = 0.0, 0, 0
+        batches = list(_chunks(self.valid_rows, self.micro_rows))
         try:
-            for numbers in _chunks(self.valid_rows, self.micro_rows):
+            for first in range(0, len(batches), self.world.size):
                 if stop():
                     return None
+                place = first + self.world.rank
+                numbers = batches[min(place, len(batches) - 1)]
                 keys = [key("valid", i) for i in numbers]
                 batch = self.objective.batch([self.valid_blocks[i] for i in numbers], keys, self.vocabulary)
                 with torch.no_grad(), self.machine.autocast():
-                    found, hits = self.loss.predictions(batch.to(self.machine.device))
-                nats += found.double().sum().item()
-                right += int(hits.sum())
-                targets += batch.num_targets
+                    found, hits = self.inside(self.loss.predictions, batch.to(self.machine.device))
+                if place < len(batches):
+                    nats += found.double().sum().item()
+                    right += int(hits.sum())
+                    targets += batch.num_targets
         finally:
             model.train(training)
+        nats, correct, count = self.world.sum(nats, right, targets)
         ratio = self.chars_per_target
         return {
-            "loss": nats / targets,
-            "bits_per_char": None if ratio is None else nats / math.log(2) / (targets * ratio),
-            "accuracy": right / targets,
-            "targets": targets,
+            "loss": nats / count,
+            "bits_per_char": None if ratio is None else nats / math.log(2) / (count * ratio),
+            "accuracy": correct / count,
+            "targets": int(count),
         }
 
     def score(self, valid: Valid) -> float:
@@ -156,7 +178,9 @@ def start(
     model = built.model.to(machine.device)
     attention = choose_attention(sections, model, built.vocabulary)
     longest = positions(model) or sections.objective.block_size
+    loss = Loss(model, attention)
+    inside = spread(model, machine.parallel, machine.world, machine.device)
     parts = checkpoint.Parts(
-        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints
+        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints, world=machine.world
     )
-    return Pretraining(sections, built, Loss(model, attention), machine), parts
+    return Pretraining(sections, built, loss, machine, inside), parts

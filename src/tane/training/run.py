@@ -11,7 +11,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +21,33 @@ from tane import files, progress, resources
 from tane.errors import InputError, IntegrityError, ResourceError
 from tane.model.build import hushed
 from tane.optim.groups import OptimSettings
+from tane.ranks import ALONE, World
 from tane.settings import Duration
 from tane.training import checkpoint, resume, runtime
-from tane.training.loop import Loop, Plan, Work
+from tane.training.loop import Loop, Plan
 from tane.training.pretraining import batch_rows
 from tane.training.settings import Sections, TrainSettings
 from tane.training.tracker import LOG, Tracker, Untold
+from tane.training.wide import blocks_of
+from tane.training.work import Work
 from tane.types import TrainState
 
 
-def resolve_machine(train: TrainSettings) -> dict[str, Any]:
+def resolve_machine(train: TrainSettings, world: World = ALONE) -> dict[str, Any]:
     """The machine's `auto`s as concrete values: dotted name -> value."""
-    if os.environ.get("WORLD_SIZE", "1").strip() not in ("", "1"):
-        raise InputError(
-            "this version trains in one process, and WORLD_SIZE asks for more", "start without torchrun"
-        )
     device = runtime.choose_device(train.device, "train.device")
     return {
         "train.device": device,
         "train.precision": runtime.choose_precision(train.precision, device),
         "train.compile": device == "cuda" if train.compile == "auto" else train.compile,
-        "train.threads": torch.get_num_threads() if train.threads == "auto" else train.threads,
+        "train.threads": runtime.choose_threads(train.threads, world),
     }
 
 
-def runtime_of(train: TrainSettings) -> runtime.Runtime:
+def runtime_of(train: TrainSettings, world: World = ALONE) -> runtime.Runtime:
     """The runtime of settings in which every `auto` has been resolved."""
     assert isinstance(train.threads, int) and isinstance(train.compile, bool) and train.precision != "auto"
-    return runtime.Runtime(train.device, train.precision, train.compile, train.threads)
+    return runtime.Runtime(train.device, train.precision, train.compile, train.threads, world, train.parallel)
 
 
 def resolve_micro(sections: Sections, device: str) -> int:
@@ -104,31 +103,40 @@ Start = Callable[[runtime.Runtime], tuple[Work, checkpoint.Parts]]  # all that s
 
 def fit(
     sections: Sections, run_dir: Path, start: Start, old: Sections | None,
-    *, settled: Callable[[Plan, Work], None], full: bool = True, strict: bool = False,
+    *, settled: Callable[[Plan, Work, dict[str, Any]], None], world: World, full: bool = True,
+    strict: bool = False,
 ) -> tuple[dict[str, Any], dict[str, str]]:  # fmt: skip
     """Train or go on training in `run_dir`, whose lock the caller holds: the run's metrics and fingerprints.
 
     Settings are resolved; `old` are those with which the run was recorded before. `settled` is called when it
-    is clear that the run can start or go on, to record the settings.
+    is clear that the run can start or go on, and when memory made a setting smaller, to record the settings.
+    All processes of the world call this.
     """
     train = sections.train
-    machine = runtime_of(train)
+    machine = runtime_of(train, world)
     with machine.active(), hushed():
-        work, parts = start(machine)
+        work, parts = world.together(lambda: start(machine))
         if train.gradient_checkpointing:
             parts.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        plan = make_plan(sections, work)
+        plan = world.together(lambda: make_plan(sections, work))
         old_plan = make_plan(old, work) if old is not None else None
         state, from_step = _restore(run_dir, parts, plan, old_plan, sections.optim, full=full, strict=strict)
         if state.finished and (state.evaluated_step == state.step or not work.evaluates):
             return _metrics(run_dir, work, state, None, already=True), parts.fingerprints
-        settled(plan, work)
-        _check_space(run_dir, parts, plan)
-        tracker = Tracker(run_dir, tensorboard=train.tensorboard, total=plan.total, step=state.step)
+
+        def ready() -> Tracker:
+            if not world.leads:
+                return Untold()
+            settled(plan, work, {})
+            _check_space(run_dir, parts, plan)
+            return Tracker(run_dir, tensorboard=train.tensorboard, total=plan.total, step=state.step)
+
+        tracker = world.together(ready)
         parameters = sum(p.numel() for p in parts.model.parameters())
         tracker.event(
             "start", state.step, total=plan.total, parameters=parameters, device=machine.device,
-            precision=machine.precision, threads=machine.threads, torch=torch.__version__,
+            precision=machine.precision, threads=machine.threads, processes=world.size,
+            parallel=work.inside.way, torch=torch.__version__,
             verify="full" if full else "fast",
             **parts.fingerprints,
         )  # fmt: skip
@@ -136,13 +144,15 @@ def fit(
             f"{parameters:,} parameters, {plan.total:,} steps of "
             f"{work.scale(train.duration)['tokens_per_step']:,.0f} tokens, "
             f"{machine.precision} on {machine.device}"
+            + (f", {world.size} processes ({work.inside.way})" if world.size > 1 else "")
             + (f", going on at step {state.step}" if state.step else "")
         )
         loop = Loop(plan, run_dir, parts.model, work, sections.optim, machine, parts, state, tracker)
         loop.on_eval = _say_eval(plan, work)
+        loop.on_less = lambda settings: settled(plan, work, settings)
         loop.saved_step = -1 if from_step is None else from_step
         if machine.compiled:
-            parts.model.base_model.compile(dynamic=False)
+            compile_blocks(parts.model)
         begin = time.perf_counter()
         try:
             loop.run()
@@ -150,6 +160,12 @@ def fit(
             tracker.close()
         seconds = time.perf_counter() - begin
         return _metrics(run_dir, work, state, from_step or None, seconds=seconds), parts.fingerprints
+
+
+def compile_blocks(model: torch.nn.Module) -> None:
+    """Compile each layer by itself, in place: one compilation serves all, and names stay what they were."""
+    for block in blocks_of(model) or [model]:
+        block.compile(dynamic=False)
 
 
 def _say_eval(plan: Plan, work: Work) -> Any:
@@ -165,9 +181,34 @@ def _restore(
     *, full: bool, strict: bool,
 ) -> tuple[TrainState, int | None]:  # fmt: skip
     """Load the newest checkpoint from which the run may go on: (state, its step), or (a new one, None)."""
+    world = parts.world
+    step = world.lead(lambda: _step_to_load(run_dir, parts, plan, old, optim, full=full, strict=strict))
+    if step is None:
+        return TrainState(), None
+    state = world.together(lambda: checkpoint.load(run_dir, step, parts))
+
+    def settle() -> dict[str, Any]:
+        checkpoint.require_best(run_dir, state, full=full, strict=strict)
+        if old is not None and old.total != plan.total:
+            state.finished = state.step >= plan.total
+            if any(later > step for later in checkpoint.steps_in(run_dir)):
+                told = "where its learning rates are the same; what came after makes way"
+                progress.say(f"the run gets another length: going on from step {step:,}, {told}")
+                checkpoint.point_model(run_dir, step if state.best_step is None else state.best_step)
+            for later in (s for s in checkpoint.steps_in(run_dir) if s > step):
+                files.delete(checkpoint.folder_of(run_dir, later))
+        return asdict(state)
+
+    return TrainState(**world.lead(settle)), step
+
+
+def _step_to_load(
+    run_dir: Path, parts: checkpoint.Parts, plan: Plan, old: Plan | None, optim: OptimSettings,
+    *, full: bool, strict: bool,
+) -> int | None:  # fmt: skip
     steps = checkpoint.steps_in(run_dir)
     if not steps:
-        return TrainState(), None
+        return None
     if plan.total < steps[-1]:
         raise InputError(
             f"{run_dir} has done {steps[-1]:,} steps already, and {plan.total:,} are asked for",
@@ -182,17 +223,7 @@ def _restore(
         )
     if step is None:
         raise IntegrityError(f"{run_dir} has no checkpoint that is intact", "start anew with --fresh")
-    state = checkpoint.load(run_dir, step, parts)
-    checkpoint.require_best(run_dir, state, full=full, strict=strict)
-    if old is not None and old.total != plan.total:
-        state.finished = state.step >= plan.total
-        if limit < steps[-1]:
-            told = "where its learning rates are the same; what came after makes way"
-            progress.say(f"the run gets another length: going on from step {step:,}, {told}")
-            checkpoint.point_model(run_dir, step if state.best_step is None else state.best_step)
-        for later in (s for s in checkpoint.steps_in(run_dir) if s > step):
-            files.delete(checkpoint.folder_of(run_dir, later))
-    return state, step
+    return step
 
 
 def _check_space(run_dir: Path, parts: checkpoint.Parts, plan: Plan) -> None:
@@ -227,9 +258,9 @@ def _metrics(
     }
 
 
-def seconds_per_step(sections: Sections, start: Start, steps: int = 6) -> tuple[float, float]:
+def seconds_per_step(sections: Sections, start: Start, world: World, steps: int = 6) -> tuple[float, float]:
     """Measured (seconds a step, seconds an evaluation), on throw-away weights; nothing is written."""
-    machine = runtime_of(sections.train)
+    machine = runtime_of(sections.train, world)
     with machine.active(), hushed():
         work, parts = start(machine)
         probe = replace(

@@ -7,6 +7,7 @@ compiled.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from tane.errors import InputError
+from tane.ranks import ALONE, World
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 CPU_MICRO_TOKENS, GPU_MICRO_TOKENS = 4096, 65_536
@@ -34,6 +36,17 @@ def choose_device(wanted: str, name: str = "device") -> str:
     if not have[wanted]:
         raise InputError(f"{name} is {wanted}, but this machine has none that torch can use", remedy)
     return wanted
+
+
+def choose_threads(wanted: int | str, world: World) -> int:
+    """CPU threads of all processes of a machine."""
+    if isinstance(wanted, int):
+        return wanted
+    if world.size == 1:
+        return torch.get_num_threads()
+    # torchrun sets OMP_NUM_THREADS to 1 for each of its processes
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores, world.local_size)
 
 
 def choose_precision(wanted: str, device: str) -> str:
@@ -78,7 +91,9 @@ class Runtime:
     device: str
     precision: str
     compiled: bool
-    threads: int
+    threads: int  # of a whole machine: its processes share them
+    world: World = ALONE
+    parallel: str = "ddp"  # how several processes share a model
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Forward passes run in this; fp32 means that no autocast is entered at all."""
@@ -91,7 +106,7 @@ class Runtime:
         """Set what torch keeps process-wide, and put it back afterwards."""
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         matmul = torch.get_float32_matmul_precision()
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(max(1, self.threads // self.world.local_size))
         if self.compiled or self.device == "cuda":  # else atomic adds make runs differ
             torch.use_deterministic_algorithms(True, warn_only=True)
         if self.device == "cuda":

@@ -37,8 +37,16 @@ class TrainSettings(Settings):
     attention: Way | Literal["auto"] = option(
         "auto", "how attention is computed; auto: the fastest that is right", resume="free"
     )
-    compile: bool | Literal["auto"] = option("auto", "torch.compile; auto: on a GPU")
-    threads: AtLeastOne | Literal["auto"] = option("auto", "CPU threads", resume="free")
+    parallel: Literal["auto", "ddp", "fsdp"] = option(
+        "auto",
+        "how several processes (torchrun) share the model: ddp, each has it whole; fsdp, each has a part; "
+        "auto: ddp where it fits",
+        resume="free",
+    )
+    compile: bool | Literal["auto"] = option("auto", "torch.compile of each layer; auto: on a GPU")
+    threads: AtLeastOne | Literal["auto"] = option(
+        "auto", "CPU threads, of all processes of a machine together", resume="free"
+    )
     gradient_checkpointing: bool = option(False, "less memory for more time")
     freeze: list[str] = option([], "name patterns of parameters that are not trained")
     eval_every: Share = option(0.1, "between evaluations: a fraction of the run or a duration", resume="free")

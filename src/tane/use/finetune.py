@@ -8,6 +8,7 @@ RUN/wrong-SPLIT.csv  every example that was answered wrong
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tane import files, locks, progress, resources, signals
+from tane import files, locks, progress, ranks, resources, signals
 from tane.errors import InputError
 from tane.recipe import Recipe, finetune_once
 from tane.tasks.examples import Example, Examples
@@ -50,16 +51,20 @@ def finetune(
         )
     if seeds < 1:
         raise InputError(f"--seeds: expected 1 or more, found {seeds}")
-    data = labelled.read_data(task)
-    once = functools.partial(finetune_once, data=data, fresh=fresh, verify=verify, strict=strict)
-    if seeds == 1 and not _cells(task):
-        results = [(recipe, once(recipe))]
-        tried: list[dict[str, Any]] = []
-    else:
-        with signals.caught(), locks.locked(recipe.run_path):
-            results, tried = _trials(recipe, task, seeds, once)
-            best = max(results, key=lambda one: _standing(one[1], task))
-            _point(recipe.run_path, best[0].run_path)
+    with ranks.joined() as world:
+        data = world.together(lambda: labelled.read_data(task))
+        once = functools.partial(finetune_once, data=data, fresh=fresh, verify=verify, strict=strict)
+        if seeds == 1 and not _cells(task):
+            results = [(recipe, once(recipe))]
+            tried: list[dict[str, Any]] = []
+        else:
+            with signals.caught(), contextlib.ExitStack() as held:
+                world.lead(lambda: held.enter_context(locks.locked(recipe.run_path)))
+                results, tried = _trials(recipe, task, seeds, once)
+                best = max(results, key=lambda one: _standing(one[1], task))
+                world.lead(lambda: _point(recipe.run_path, best[0].run_path))
+        if not world.leads:
+            return results[0][1]
     return _told(recipe, task, data, results, tried)
 
 

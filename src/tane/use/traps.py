@@ -12,7 +12,8 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from tane import resources
+from tane import ranks, resources
+from tane.errors import InputError
 
 Facts = dict[str, Any]
 FULL, SCARCE = 100_000_000, 2_000_000_000  # bytes: no checkpoint fits; a few of a small model do
@@ -306,10 +307,11 @@ def _environment(facts: Facts) -> Iterator[Trap]:
         found = f"the libraries are compiled anew at each start{what}, which takes twice the time"
         remedy = "python -m compileall -q $(python -c 'import site; print(*site.getsitepackages())')"
         yield Trap("no-bytecode", found, remedy)
-    world = environment.get("WORLD_SIZE")
-    if world not in (None, "1"):
-        found = f"WORLD_SIZE is {world!r}, as torchrun sets it, and tane trains in one process"
-        yield Trap("world-size", found, "unset WORLD_SIZE", stops=True)
+    try:
+        ranks.of_environment(environment)
+    except InputError as error:
+        remedy = "unset WORLD_SIZE, or let torchrun set it with all that goes with it"
+        yield Trap("world-size", error.message, remedy, stops=True)
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Trap]], ...] = (
