@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from tane import errors, resources, signals
+from tane import errors, progress, resources, signals
 from tane.errors import InputError, ResourceError, TaneError
 
 T = TypeVar("T")
@@ -170,7 +170,8 @@ def joined() -> Iterator[World]:
         if mine:
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         group = dist.new_group(backend="gloo", timeout=WAIT)
-        yield World(world.rank, world.size, world.local_rank, world.local_size, group)
+        with progress.silenced(not world.leads):
+            yield World(world.rank, world.size, world.local_rank, world.local_size, group)
     except (RuntimeError, ValueError) as error:
         if not LOST.search(str(error)):
             raise

@@ -85,7 +85,7 @@ class Tracker:
 
 
 class Untold(Tracker):
-    """A tracker that tells nothing, for a probe of the speed."""
+    """A tracker that tells nothing: of a probe of the speed, and of all processes but the first."""
 
     def __init__(self) -> None:
         pass
@@ -94,6 +94,12 @@ class Untold(Tracker):
         """Nothing."""
 
     def advance(self, step: int, loss: float, tokens_per_second: float) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
         """Nothing."""
 
 

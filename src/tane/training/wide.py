@@ -8,9 +8,10 @@ divided by the targets of the global batch already.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 
@@ -52,11 +53,11 @@ class _Replicas(Inside):
         super().__init__(model)
         from torch.nn.parallel import DistributedDataParallel
 
+        known = inspect.signature(DistributedDataParallel).parameters
+        still = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         # not a submodule: it holds this one
-        wrapper = DistributedDataParallel(
-            Inside(model), broadcast_buffers=False, gradient_as_bucket_view=True
-        )
-        wrapper.register_comm_hook(None, _sum)
+        wrapper = DistributedDataParallel(Inside(model), gradient_as_bucket_view=True, **{still: False})
+        wrapper.register_comm_hook(None, lambda state, bucket: _sum(bucket))
         self.__dict__["wrapper"] = wrapper
 
     def forward(self, function: Callable[..., T], *given: Any) -> T:
@@ -70,7 +71,7 @@ class _Replicas(Inside):
         return contextlib.nullcontext() if last else self.__dict__["wrapper"].no_sync()
 
 
-def _sum(state: Any, bucket: Any) -> Any:
+def _sum(bucket: Any) -> Any:
     """DDP's own reduction divides by the number of processes."""
     future = torch.distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
     return future.then(lambda done: done.value()[0])
@@ -95,11 +96,20 @@ class _Shards(Inside):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
 
+    @property
+    def _own(self) -> Any:
+        return self  # fully_shard gave it methods of FSDPModule
+
+    def __call__(self, function: Callable[..., T], *given: Any) -> T:
+        """What the function gives; without gradients no backward pass parts the weights again."""
+        found: T = super().__call__(function, *given)
+        if not torch.is_grad_enabled():
+            self._own.reshard()
+        return found
+
     def reducing(self, last: bool) -> contextlib.AbstractContextManager[Any]:
         """No reduction but in the last backward pass."""
-        from torch.distributed.fsdp import FSDPModule
-
-        cast(FSDPModule, self).set_requires_gradient_sync(last)
+        self._own.set_requires_gradient_sync(last)
         return contextlib.nullcontext()
 
 
