@@ -45,6 +45,7 @@ SPELLINGS = {  # the usual ones of each special token, the surest first
     "mask": ("[MASK]", "<mask>"),
 }
 ALL = 1_000_000  # spaces at most that are taken from the start of decoded text
+LONGEST = 64  # characters of a piece that is tried together with others
 
 
 def convert(model_path: Path) -> Tokenizer:
@@ -117,9 +118,11 @@ def _compare(model: Model, tokenizer: Tokenizer, processor: Any) -> None:
     """Raise InputError unless the tokenizer gives SentencePiece's ids on texts made of the model's pieces."""
     chance = random.Random(0)
     tokenizer.encode_special_tokens = True
-    plain = [piece.replace(SPACE, " ") for piece in model.visible()]
+    every = [piece.replace(SPACE, " ") for piece in model.visible()]
+    # the search takes the square of a piece's length, so long ones are few and stand alone
+    plain = [piece for piece in every if len(piece) <= LONGEST] or [piece[:LONGEST] for piece in every]
     short = [piece for piece in plain if len(piece) <= 3] or plain
-    texts = chance.sample(plain, min(len(plain), 1000))
+    texts = chance.sample(plain, min(len(plain), 1000)) + [p for p in every if len(p) > LONGEST][:20]
     texts += ["".join(chance.choices(plain, k=8)) for _ in range(300)]
     texts += ["".join(chance.choices(chance.sample(short, min(2, len(short))), k=30)) for _ in range(300)]
     texts += [chance.choice(short) * chance.randrange(2, 30) for _ in range(300)]

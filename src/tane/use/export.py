@@ -145,7 +145,7 @@ def _open_tokenizer(source: Path, copy: Path) -> tuple[Any, bool]:
 
     try:
         return AutoTokenizer.from_pretrained(str(copy), local_files_only=True), True
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:  # the last: an unknown token that is unknown
         if resources.number_of(error) in resources.LACKS:
             raise
         if read_json(copy / TOKENIZER).get("tokenizer_class") != JAPANESE_CLASS:
