@@ -172,13 +172,24 @@ def joined() -> Iterator[World]:
         group = dist.new_group(backend="gloo", timeout=WAIT)
         with progress.silenced(not world.leads):
             yield World(world.rank, world.size, world.local_rank, world.local_size, group)
+    except TaneError:  # of all processes
+        _leave(mine)
+        raise
     except (RuntimeError, ValueError) as error:
+        if not torch.cuda.is_available():  # NCCL would wait for those that are gone
+            _leave(mine)
         if not LOST.search(str(error)):
             raise
         raise ResourceError(
-            f"process {world.rank} of {world.size} lost the others: {str(error).strip().splitlines()[0]}",
-            "look at what the first that ended said; the same command goes on from the newest checkpoint",
+            f"process {world.rank} of {world.size} lost another process of this run",
+            "see what that one said; the same command goes on from the newest checkpoint",
         ) from error
-    # after an error the others may not answer any more, and the end of the process frees all
-    if mine:
+    else:
+        _leave(mine)
+
+
+def _leave(mine: bool) -> None:
+    import torch.distributed as dist
+
+    if mine and dist.is_initialized():
         dist.destroy_process_group()

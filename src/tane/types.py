@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from torch import Tensor
 
@@ -79,13 +81,18 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """The same on a device; copies from pinned memory do not wait."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+    def pinned(self) -> Batch:
+        """The same in memory from which a GPU copies by itself, where there is a GPU."""
+        import torch
 
-        inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
-        segments = None if self.segments is None else move(self.segments)
-        return Batch(inputs, move(self.labels), self.num_targets, self.num_tokens, segments)
+        return self._with(lambda tensor: tensor.pin_memory()) if torch.cuda.is_available() else self
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
+        segments = None if self.segments is None else change(self.segments)
+        return Batch(inputs, change(self.labels), self.num_targets, self.num_tokens, segments)
 
 
 @dataclass(slots=True)

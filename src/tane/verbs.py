@@ -121,23 +121,29 @@ def _reading(values: Values) -> dict[str, Any]:
 
 
 def _train(values: Values, overrides: list[str]) -> Any:
-    return tane.train(
-        _load(values, overrides),
-        fresh=values.fresh,
-        rebuild=values.rebuild,
-        verify=values.verify,
-        strict=values.strict,
-    )
+    from tane import ranks
+
+    with ranks.joined() as world:
+        return tane.train(
+            world.together(lambda: _load(values, overrides)),
+            fresh=values.fresh,
+            rebuild=values.rebuild,
+            verify=values.verify,
+            strict=values.strict,
+        )
 
 
 def _finetune(values: Values, overrides: list[str]) -> Any:
-    result = tane.finetune(
-        _load(values, overrides),
-        seeds=values.seeds,
-        fresh=values.fresh,
-        verify=values.verify,
-        strict=values.strict,
-    )
+    from tane import ranks
+
+    with ranks.joined() as world:
+        result = tane.finetune(
+            world.together(lambda: _load(values, overrides)),
+            seeds=values.seeds,
+            fresh=values.fresh,
+            verify=values.verify,
+            strict=values.strict,
+        )
     if not values.json:
         from tane.use.score_page import page
 

@@ -2,12 +2,13 @@
 begun on two goes on on one or four."""
 
 import json
-import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tane.recipe import Recipe, train
-from tane.training import gathered
-from tests.labelled import pair_files
+from tane.training.loop import Loop
+from tane.yamlio import dump_yaml
+from tests.training import wide_runs
 from tests.training.conftest import settings
 from tests.training.test_masked_runs import masked_data, masked_settings  # noqa: F401 - a fixture
 
@@ -27,14 +28,23 @@ BERT = {"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 32, "num_at
         "intermediate_size": 64, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # fmt: skip
 
 
-def torchrun(processes: int, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run a module on several processes of this machine."""
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}",
-               "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", *arguments]  # fmt: skip
+def command(processes: int, *arguments: str) -> list[str]:
+    """How a module is run on several processes of this machine."""
+    return [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}",
+            "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", *arguments]  # fmt: skip
+
+
+def surroundings() -> dict[str, str]:
+    """Where those processes find tane and its tests."""
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join([root, f"{root}/src", os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def torchrun(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module on several processes to its end."""
     return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, **more
+        command(processes, *arguments), capture_output=True, text=True, env=surroundings(), timeout=300
     )
 
 
@@ -64,12 +74,22 @@ class Ground:
 
     def make(self, size: int, names: list[str]) -> list[list[dict[str, Any]]]:
         """Train all of these on `size` processes; what each process was told."""
-        runs = self.folder / f"runs-{size}-{len(list(self.folder.iterdir()))}.json"
+        runs = self.folder / f"runs-{size}.json"
         jobs = [{"kind": "train", "recipe": self.recipe(name, size)} for name in names]
-        runs.write_text(json.dumps(jobs), encoding="utf-8")
-        done = torchrun(size, "tests.training.wide_runs", str(runs), timeout=300)
+        return do(runs, jobs, size)
+
+
+def do(runs: Path, jobs: list[dict[str, Any]], size: int) -> list[list[dict[str, Any]]]:
+    """Do the jobs of `wide_runs` on `size` processes; what each process was told."""
+    runs.write_text(json.dumps(jobs), encoding="utf-8")
+    if size == 1:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Loop, "_gradients", wide_runs.watched(Loop._gradients))
+            wide_runs.main(runs)
+    else:
+        done = torchrun(size, "tests.training.wide_runs", str(runs))
         assert done.returncode == 0, done.stderr[-3000:]
-        return [json.loads(Path(f"{runs}.{size}.{rank}").read_text()) for rank in range(size)]
+    return [json.loads(Path(f"{runs}.{size}.{rank}").read_text()) for rank in range(size)]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +97,7 @@ def ground(
     tmp_path_factory: pytest.TempPathFactory, data_dir: Path, masked_data: Path, sample_text: Path
 ) -> Iterator[Ground]:
     found = Ground(tmp_path_factory.mktemp("wide"), data_dir, masked_data, sample_text)
-    for size in (1, 2, 4):
+    for size in (1, 2):
         told = found.make(size, NAMES)
         assert all("metrics" in one for rank in told for one in rank), told
     yield found
@@ -86,7 +106,8 @@ def ground(
 def seen(run: Path, size: int) -> dict[int, tuple[list[int], list[str]]]:
     """step -> (ids of its global batch, digests of its rows in the batch's order)."""
     lines = [
-        [json.loads(line) for line in (run / f"seen-{rank}.jsonl").read_text().splitlines()] for rank in range(size)
+        [json.loads(line) for line in (run / f"seen-{rank}.jsonl").read_text().splitlines()]
+        for rank in range(size)
     ]
     found = {}
     for parts in zip(*lines, strict=True):
@@ -107,9 +128,19 @@ def weights(run: Path, step: int = STEPS) -> dict[str, torch.Tensor]:
     return load_file(str(run / "checkpoints" / f"step-{step:09d}" / "model" / "model.safetensors"))
 
 
-@pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("name", NAMES)
-def test_any_number_of_processes_trains_on_the_same_to_the_same(ground: Ground, name: str, size: int) -> None:
+def test_two_processes_train_on_the_same_to_the_same(ground: Ground, name: str) -> None:
+    same(ground, name, 2)
+
+
+@pytest.mark.slow
+def test_so_do_four(ground: Ground) -> None:
+    ground.make(4, NAMES)
+    for name in NAMES:
+        same(ground, name, 4)
+
+
+def same(ground: Ground, name: str, size: int) -> None:
     alone, wide = ground.folder / f"{name}-1", ground.folder / f"{name}-{size}"
     one, many = seen(alone, 1), seen(wide, size)
     assert len(one) == STEPS and one == many
@@ -136,26 +167,146 @@ def test_the_folder_of_a_sharded_run_opens_without_tane(ground: Ground) -> None:
     assert (start["processes"], start["parallel"]) == (2, "fsdp")
 
 
-@pytest.mark.parametrize("name", ["causal-adamw-ddp", "causal-muon-fsdp"])
-def test_a_run_of_two_goes_on_on_one_and_on_four(ground: Ground, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("causal-adamw-ddp", (1, 4)), pytest.param("causal-muon-fsdp", (1, 4), marks=pytest.mark.slow)],
+)
+def test_a_run_of_two_goes_on_on_one_and_on_four(
+    ground: Ground, name: str, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
     source = ground.folder / f"{name}-2"
     whole = seen(source, 2)
-    for size in (1, 4):
+    for size in sizes:
         run = tmp_path / f"{name}-{size}"
         shutil.copytree(source, run, symlinks=True)
         shutil.rmtree(run / "checkpoints" / f"step-{STEPS:09d}")
-        if (run / "model").is_symlink():
-            (run / "model").unlink()
+        (run / "model").unlink()
         for path in run.glob("seen-*"):
             path.unlink()
-        values = {**ground.recipe(name, 2), "run_dir": str(run)}
-        runs = tmp_path / f"{size}.json"
-        runs.write_text(json.dumps([{"kind": "train", "recipe": values}]), encoding="utf-8")
-        done = torchrun(size, "tests.training.wide_runs", str(runs), timeout=120)
-        assert done.returncode == 0, done.stderr[-3000:]
-        told = json.loads(Path(f"{runs}.{size}.0").read_text())[0]["metrics"]
+        recipe = {**ground.recipe(name, 2), "run_dir": str(run)}
+        told = do(tmp_path / f"{size}.json", [{"kind": "train", "recipe": recipe}], size)[0][0]["metrics"]
         assert told["resumed_from"] == 10 and told["steps"] == STEPS
-        again = seen(run, size)
-        assert again == {step: whole[step] for step in range(10, STEPS)}
+        assert seen(run, size) == {step: whole[step] for step in range(10, STEPS)}
         for key, value in weights(source).items():
             assert (value - weights(run)[key]).abs().max() <= (0.02 if "muon" in name else 1e-4), key
+
+
+@pytest.mark.slow
+def test_a_task_is_learnt_alike_on_two(pair_files: tuple[Path, Path], encoder: Path, tmp_path: Path) -> None:
+    values = {
+        "model": {"pretrained": str(encoder)},
+        "task": {"kind": "pair-classification", "batch_examples": 15, "dropout": 0,
+                 "data": {"train": str(pair_files[0]), "valid": str(pair_files[1])}},
+        "optim": {"name": "adamw", "lr": 1e-3},
+        "train": {"duration": "12 steps", "eval_every": "6 steps", "threads": 1, "precision": "fp32",
+                  "tensorboard": False, "micro_batch_tokens": 64},
+    }  # fmt: skip
+    found = []
+    for size, way in ((1, "ddp"), (2, "fsdp")):
+        run = tmp_path / f"run-{size}"
+        jobs = [
+            {
+                "kind": "finetune",
+                "recipe": {**values, "run_dir": str(run)} | {"train": {**values["train"], "parallel": way}},
+            }
+        ]
+        told = do(tmp_path / f"{size}.json", jobs, size)[0][0]["metrics"]
+        found.append((told, losses(run)))
+        assert (run / "scores.md").is_file()
+    (alone, first), (wide, other) = found
+    assert first.keys() == other.keys() and abs(first[1] - other[1]) <= 1e-5 * first[1]
+    assert alone["metrics"].keys() == wide["metrics"].keys()
+    assert alone["metrics"]["accuracy"] == pytest.approx(wide["metrics"]["accuracy"], abs=0.02)
+
+
+def running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def until(what: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+class Started:
+    """`tane train` on two processes, in the background, from a folder."""
+
+    def __init__(self, folder: Path, values: dict[str, Any], *flags: str) -> None:
+        recipe = folder / "recipe.yaml"
+        recipe.write_text(dump_yaml(values), encoding="utf-8")
+        self.run, self.log = Path(values["run_dir"]), folder / "log"
+        self.begun = len(self.events())
+        with self.log.open("w") as out:
+            self.process = subprocess.Popen(
+                command(2, "tane", "train", str(recipe), *flags),
+                stdout=out,
+                stderr=out,
+                env=surroundings(),
+                cwd=folder,
+            )
+
+    def events(self) -> list[dict[str, Any]]:
+        path = self.run / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def ranks(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [pid for pid in map(int, children) if b"tane" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def trained(self, step: int) -> None:
+        until(
+            lambda: any(e["event"] == "step" and e["step"] >= step for e in self.events()[self.begun :]), 120
+        )
+
+
+def test_signals_and_deaths_of_one_end_all_and_the_run_goes_on(
+    data_dir: Path, sample_text: Path, tmp_path: Path
+) -> None:
+    values = recipe(data_dir, sample_text, tmp_path / "run", "causal-adamw-ddp")
+    values["train"] |= {"duration": "100000 steps", "save_every": "20 steps"}
+    values["optim"]["schedule"] = {"name": "constant"}
+    one = Started(tmp_path, values)
+    one.trained(20)
+    ranks = one.ranks()
+    assert len(ranks) == 2
+    one.process.terminate()
+    one.process.wait(60)
+    assert "stopped by SIGTERM" in one.log.read_text() and one.events()[-1]["event"] == "stop"
+    assert not any(map(running, ranks))
+    stopped = one.events()[-1]["step"]
+
+    one = Started(tmp_path, values)
+    one.trained(stopped + 25)
+    assert one.events()[one.begun]["step"] == stopped
+    ranks = one.ranks()
+    os.kill(ranks[1], signal.SIGKILL)
+    assert one.process.wait(60) != 0
+    assert "lost another process of this run" in one.log.read_text()
+    assert not any(map(running, ranks))
+
+
+@pytest.mark.slow
+def test_the_death_of_the_launcher_ends_all_and_errors_are_told_once(
+    data_dir: Path, sample_text: Path, tmp_path: Path
+) -> None:
+    values = recipe(data_dir, sample_text, tmp_path / "run", "causal-adamw-ddp")
+    values["train"] |= {"duration": "100000 steps", "save_every": "20 steps"}
+    one = Started(tmp_path, values)
+    one.trained(5)
+    ranks = one.ranks()
+    one.process.kill()  # torchrun itself
+    one.process.wait(10)
+    until(lambda: not any(map(running, ranks)), 5)
+
+    done = torchrun(2, "tane", "train", str(tmp_path / "recipe.yaml"), "--optim.schedule.nam", "linear")
+    assert done.returncode != 0 and done.stderr.count("tane: ") == 1  # told once, by the first
+    values["train"]["batch_tokens"] = 32
+    values["run_dir"] = str(tmp_path / "small")
+    (tmp_path / "small.yaml").write_text(dump_yaml(values), encoding="utf-8")
+    done = torchrun(2, "tane", "train", str(tmp_path / "small.yaml"))
+    assert done.stderr.count("a step has 1 blocks (train.batch_tokens) for 2 processes") == 1

@@ -66,6 +66,7 @@ class Finetuning:
         wanted = task.batch_examples
         rows = max(1, round(sections.train.batch_tokens / mean)) if wanted == "auto" else wanted
         self.rows = min(rows, len(self.train))
+        require_rows(self.rows, self.world, "examples (task.batch_examples)")
         self.tokens_per_step = mean * self.rows
         self.measures: tuple[str, ...] = ("loss", *task.measures)
         weights = task.class_weights_of(self.train_gold, len(self.names))
@@ -91,7 +92,6 @@ class Finetuning:
 
     def micro_batches(self, step: int) -> list[tuple[int, Batch]]:
         """This process' part of a step's examples: by length, as many together as the budget takes."""
-        require_rows(self.rows, self.world, "examples (task.batch_examples)")
         groups = even(by_length(self.train, self.ids(step), self.budget), self.world.size)
         return [
             (number, self.task.batch([self.train[i] for i in group], self.pad_id))

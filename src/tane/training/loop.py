@@ -23,6 +23,7 @@ from tane.optim.sharded import whole
 from tane.ranks import World
 from tane.tokens.order import key
 from tane.training import checkpoint, spikes
+from tane.training.ahead import Ahead
 from tane.training.runtime import Runtime
 from tane.training.tracker import Tracker
 from tane.training.work import Work
@@ -68,6 +69,9 @@ class Loop:
     overdue: bool = False  # whether minutes since the last save say that it is time, by rank 0's clock
     norm: float = 0.0  # of the last gradient, before clipping
 
+    def __post_init__(self) -> None:
+        self.batches = Ahead(self.work.micro_batches, on=self.runtime.device == "cuda")
+
     @property
     def world(self) -> World:
         """The processes of this run; what decides anything is the same on all of them."""
@@ -94,7 +98,7 @@ class Loop:
     def _step(self) -> bool:
         """One optimizer update; False when a signal came before it was made (nothing has changed then)."""
         start, state = time.perf_counter(), self.state
-        batches = self.work.micro_batches(state.step)
+        batches = self.batches(state.step)
         own = (sum(b.num_targets for _, b in batches), sum(b.num_tokens for _, b in batches))
         targets, tokens, asked, late = self.world.sum(*own, signals.requested() is not None, self._late())
         self.overdue = bool(late)
@@ -132,7 +136,7 @@ class Loop:
             self._lessen(error)
         else:
             return self.world.sum(nats.item())[0]
-        return self._gradients(self.work.micro_batches(self.state.step), factor)
+        return self._gradients(self.batches(self.state.step), factor)
 
     def _lessen(self, error: RuntimeError | MemoryError) -> None:
         """After a want of memory: smaller micro-batches from here on, of the same global batches. Raises the
@@ -142,6 +146,7 @@ class Loop:
         if smaller is None:
             raise error
         self._clear()
+        self.batches.forget()
         if self.runtime.device == "cuda":
             torch.cuda.empty_cache()
         told = ", ".join(f"{name} is {value:,}" for name, value in smaller.items())

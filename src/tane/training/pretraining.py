@@ -18,7 +18,7 @@ from tane.training import checkpoint
 from tane.training.build import Built, build, choose_attention
 from tane.training.runtime import Runtime, choose_micro_rows
 from tane.training.settings import Sections
-from tane.training.wide import Inside, cut, deal, spread
+from tane.training.wide import Inside, cut, deal, require_rows, spread
 from tane.training.work import Valid
 from tane.types import Batch
 
@@ -175,6 +175,7 @@ def start(
 ) -> tuple[Pretraining, checkpoint.Parts]:
     """Model, blocks and optimizers of a run, on its device. Settings must be resolved."""
     built = build(sections, data_dir)
+    require_rows(batch_rows(sections), machine.world)
     model = built.model.to(machine.device)
     attention = choose_attention(sections, model, built.vocabulary)
     longest = positions(model) or sections.objective.block_size

@@ -157,6 +157,7 @@ def fit(
         try:
             loop.run()
         finally:
+            loop.batches.close()
             tracker.close()
         seconds = time.perf_counter() - begin
         return _metrics(run_dir, work, state, from_step or None, seconds=seconds), parts.fingerprints

@@ -54,9 +54,10 @@ class _Replicas(Inside):
         from torch.nn.parallel import DistributedDataParallel
 
         known = inspect.signature(DistributedDataParallel).parameters
-        still = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        still: dict[str, Any] = {name: False}
         # not a submodule: it holds this one
-        wrapper = DistributedDataParallel(Inside(model), gradient_as_bucket_view=True, **{still: False})
+        wrapper = DistributedDataParallel(Inside(model), gradient_as_bucket_view=True, **still)
         wrapper.register_comm_hook(None, lambda state, bucket: _sum(bucket))
         self.__dict__["wrapper"] = wrapper
 
