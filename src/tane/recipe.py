@@ -26,7 +26,6 @@ from tane.objectives.causal import Causal  # noqa: F401 - the default of a part 
 from tane.optim.groups import OptimSettings
 from tane.settings import (
     RESUME,
-    Duration,
     Settings,
     all_leaves,
     build,
@@ -42,7 +41,7 @@ from tane.tasks.settings import DEFAULTS, TaskSettings, option_of, with_defaults
 from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
-from tane.training import finetuning, labelled, pretraining, resume, run
+from tane.training import finetuning, labelled, pretraining, probe, resume, run
 from tane.training.loop import Plan
 from tane.training.settings import Sections, TrainSettings
 from tane.training.work import Work
@@ -375,25 +374,18 @@ def _resolve(recipe: Recipe, starter: Callable[[Recipe], run.Start], world: rank
     def machine() -> resume.Flat:
         found = recipe.with_values(run.resolve_machine(recipe.train, world))
         if recipe.task is None:
-            micro = run.resolve_micro(found.sections(), found.train.device)
-            return {**found.flat(), "train.micro_batch_tokens": micro}
+            return found.flat()
         # lengths differ from step to step, and each would be compiled
         micro = finetuning.micro_tokens(found.train.micro_batch_tokens, found.train.device)
         return {**found.flat(), "train.micro_batch_tokens": micro, "train.compile": False}
 
     recipe = _of(world.lead(machine))
-    schedule, duration = recipe.optim.schedule, recipe.train.duration
-    timed = {"train.duration": duration, "train.eval_every": recipe.train.eval_every}
-    timed |= {"optim.schedule.warmup": schedule.warmup, "optim.schedule.decay": schedule.decay}
-    minutes = {k: v for k, v in timed.items() if isinstance(v, Duration) and v.unit == "minutes"}
-    if not minutes:
+    sections = recipe.sections()
+    if not probe.minutes(sections):
         return recipe
-    step, evaluation = world.tell(run.seconds_per_step(recipe.sections(), starter(recipe), world))
-    every = recipe.train.eval_every
-    count = 1 / every if isinstance(every, float) and every else 10
-    found = {}
-    for name, value in minutes.items():
-        overhead = evaluation * count if name == "train.duration" else 0.0
-        found[name] = f"{max(1, int((value.amount * 60 - overhead) / step))} steps"
-        progress.say(f"{name}: {value} are {found[name]} at the measured {step:.3f} s a step")
+    measured = probe.measure(sections, starter(recipe), run.runtime_of(recipe.train, world))
+    found = probe.in_steps(sections, measured)
+    for name, steps in found.items():
+        asked = recipe.flat()[name]
+        progress.say(f"{name}: {asked} are {steps} at the measured {measured.seconds_per_step:.3f} s a step")
     return recipe.with_values(found)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -366,3 +367,48 @@ def test_state_is_plain_json_and_the_log_reads_back(make_recipe: Make) -> None:
     evals = read_metrics(result.path, "eval")
     assert [e["step"] for e in evals] == [8, 16, 24] and evals[0]["loss"] == 1.5
     assert signal.getsignal(signal.SIGTERM) is not signals._note
+
+
+def test_a_want_of_memory_halves_the_micro_batches_and_nothing_else(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = ("train.batch_tokens=1024", "train.micro_batch_tokens=512", NO_DROPOUT)
+    whole = train(make_recipe(*overrides, run="whole"))
+
+    class Short:
+        """The loss, which lacks memory for more than 8 rows from its tenth call on."""
+
+        calls = 0
+
+        def __init__(self, loss: Any) -> None:
+            self.loss = loss
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.loss, name)
+
+        def __call__(self, batch: Any) -> torch.Tensor:
+            Short.calls += 1
+            if Short.calls > 10 and len(batch.labels) > 8:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return self.loss(batch)
+
+    init = Pretraining.__init__
+    monkeypatch.setattr(
+        Pretraining, "__init__", lambda self, s, b, loss, *rest: init(self, s, b, Short(loss), *rest)
+    )
+    recipe = make_recipe(*overrides, run="short")
+    short = train(recipe)
+    told = capsys.readouterr().err
+    assert (
+        "out of memory at step 6: train.micro_batch_tokens is 256 from here on, the batch as before" in told
+    )
+    assert short.metrics["steps"] == whole.metrics["steps"]
+    assert short.metrics["valid_loss"] == pytest.approx(whole.metrics["valid_loss"], rel=1e-4)
+    assert Recipe.load(Path(short.path or "") / "recipe.yaml").train.micro_batch_tokens == 256
+    [event] = read_metrics(short.path or "", "memory")
+    assert event["step"] == 5
+
+    Short.calls = 11
+    monkeypatch.setattr(Short, "__call__", lambda self, batch: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(MemoryError):  # of one row, it cannot be halved
+        train(make_recipe(*overrides, run="none"))

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -218,14 +218,22 @@ def run_examples(
 # ---------------------------------------------------------------------------------------------------- start
 
 
-def start(
-    task: TaskSettings, model_settings: Any, sections: Sections, data: Data, tokenizer_dir: Path,
-    match: dict[str, Any], machine: Runtime,
-) -> tuple[Finetuning, checkpoint.Parts]:  # fmt: skip
-    """Tokenizer, encoded examples, model with head, optimizers. Settings must be resolved.
+class _Ready(NamedTuple):
+    """What stands before a run on each process alone. max_length: tokens of an example at most."""
 
-    match: the settings that must not change when the run goes on.
-    """
+    task: TaskSettings
+    model: Any
+    wrapped: Any  # with adapters
+    encoded: dict[str, list[Encoded]]
+    pad_id: int
+    max_length: int
+
+
+def _ready(
+    task: TaskSettings, model_settings: Any, sections: Sections, data: Data, tokenizer_dir: Path,
+    machine: Runtime,
+) -> _Ready:  # fmt: skip
+    """Model with head, and encoded examples."""
     tokenizer = load_tokenizer(tokenizer_dir)
     vocabulary = Encoder(tokenizer_dir).vocabulary
     task = task.model_copy(update={"words": _words(task, tokenizer)})
@@ -260,8 +268,25 @@ def start(
     freeze(model, sections.train.freeze)
     model.to(machine.device)
     _set_attention(model, sections.train.attention, machine)
+    return _Ready(task, model, wrapped, encoded, vocabulary.pad_id, wanted)
+
+
+def start(
+    task: TaskSettings, model_settings: Any, sections: Sections, data: Data, tokenizer_dir: Path,
+    match: dict[str, Any], machine: Runtime,
+) -> tuple[Finetuning, checkpoint.Parts]:  # fmt: skip
+    """Tokenizer, encoded examples, model with head, optimizers. Settings must be resolved.
+
+    match: the settings that must not change when the run goes on.
+    """
+    ready = machine.world.together(
+        lambda: _ready(task, model_settings, sections, data, tokenizer_dir, machine)
+    )
+    task, model, wrapped, encoded, wanted = (
+        ready.task, ready.model, ready.wrapped, ready.encoded, ready.max_length,
+    )  # fmt: skip
     inside = spread(model, machine.parallel, machine.world, machine.device, adapted=wrapped is not None)
-    work = Finetuning(task, model, data, encoded, vocabulary.pad_id, sections, machine, inside)
+    work = Finetuning(task, model, data, encoded, ready.pad_id, sections, machine, inside)
     work.settled |= {
         "task.max_length": wanted,
         "task.words": task.words,
@@ -279,7 +304,8 @@ def start(
         "label_names": list(data.train.names), "max_length": wanted,
     }  # fmt: skip
     parts = checkpoint.Parts(
-        model, sections.optim.build(model), tokenizer_dir, limit or wanted, fingerprints, wrapped,
+        model, sections.optim.build(model), tokenizer_dir, positions(model) or wanted, fingerprints,
+        wrapped,
         {checkpoint.TASK: json.dumps(describes, ensure_ascii=False, indent=1) + "\n"}, machine.world,
     )  # fmt: skip
     return work, parts

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from tane.model.attention import Attention
 from tane.model.build import positions
 from tane.model.loss import Loss
 from tane.settings import Duration
 from tane.tokens.order import Sizes, global_batch, key, mean_size
 from tane.training import checkpoint
 from tane.training.build import Built, build, choose_attention
+from tane.training.memory import micro_rows
 from tane.training.runtime import Runtime, choose_micro_rows
 from tane.training.settings import Sections
 from tane.training.wide import Inside, cut, deal, require_rows, spread
@@ -43,9 +46,9 @@ def scale_of(sections: Sections, duration: Duration, sizes: int | Sizes) -> dict
 class Pretraining:
     """Blocks, objective and loss of one run; see `work.Work`.
 
-    rows: blocks of a global batch; micro_rows: of a micro-batch at most; valid_rows: of the validation set, as many
-    as are used; chars_per_target: characters of validation text to a target, None where not all of it is
-    scored.
+    rows: blocks of a global batch; micro_rows: of a micro-batch at most; valid_rows: of the validation set,
+    as many as are used; chars_per_target: characters of validation text to a target, None where not all of
+    it is scored.
     """
 
     measures: ClassVar[tuple[str, ...]] = ("loss", "bits_per_char", "accuracy")
@@ -67,7 +70,10 @@ class Pretraining:
         self.micro_rows = choose_micro_rows(
             train.micro_batch_tokens, train.device, objective.block_size, self.rows
         )
-        self.settled = {"train.attention": loss.attention.way}
+        self.settled: dict[str, Any] = {
+            "train.attention": loss.attention.way,
+            "train.micro_batch_tokens": self.micro_rows * objective.block_size,
+        }
         self.valid_rows, self.chars_per_target = 0, None
         if built.valid_blocks is not None and built.valid_shards is not None:
             counts = built.valid_shards.meta["splits"]["valid"]
@@ -174,14 +180,25 @@ def start(
     sections: Sections, data_dir: Path, fingerprints: dict[str, str], machine: Runtime
 ) -> tuple[Pretraining, checkpoint.Parts]:
     """Model, blocks and optimizers of a run, on its device. Settings must be resolved."""
-    built = build(sections, data_dir)
-    require_rows(batch_rows(sections), machine.world)
-    model = built.model.to(machine.device)
-    attention = choose_attention(sections, model, built.vocabulary)
-    longest = positions(model) or sections.objective.block_size
+    world = machine.world
+
+    def ready() -> tuple[Built, Attention, int]:
+        built = build(sections, data_dir)
+        require_rows(batch_rows(sections), world)
+        built.model.to(machine.device)
+        attention = choose_attention(sections, built.model, built.vocabulary)
+        rows = -(-batch_rows(sections) // world.size)
+        held = sum(p.numel() * p.element_size() for p in built.model.parameters())
+        return built, attention, micro_rows(sections, built.model, attention.way, rows, held=held)
+
+    built, attention, rows = world.together(ready)
+    micro = min(world.gather(rows)) * sections.objective.block_size
+    train = sections.train.model_copy(update={"micro_batch_tokens": micro})
+    sections, model = replace(sections, train=train), built.model
     loss = Loss(model, attention)
-    inside = spread(model, machine.parallel, machine.world, machine.device)
+    inside = spread(model, machine.parallel, world, machine.device)
+    longest = positions(model) or sections.objective.block_size
     parts = checkpoint.Parts(
-        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints, world=machine.world
+        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints, world=world
     )
     return Pretraining(sections, built, loss, machine, inside), parts

@@ -6,12 +6,10 @@ metrics.
 
 from __future__ import annotations
 
-import os
 import shutil
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ from tane.ranks import ALONE, World
 from tane.settings import Duration
 from tane.training import checkpoint, resume, runtime
 from tane.training.loop import Loop, Plan
-from tane.training.pretraining import batch_rows
 from tane.training.settings import Sections, TrainSettings
 from tane.training.tracker import LOG, Tracker, Untold
 from tane.training.wide import blocks_of
@@ -48,12 +45,6 @@ def runtime_of(train: TrainSettings, world: World = ALONE) -> runtime.Runtime:
     """The runtime of settings in which every `auto` has been resolved."""
     assert isinstance(train.threads, int) and isinstance(train.compile, bool) and train.precision != "auto"
     return runtime.Runtime(train.device, train.precision, train.compile, train.threads, world, train.parallel)
-
-
-def resolve_micro(sections: Sections, device: str) -> int:
-    """Tokens of a micro-batch as a concrete value."""
-    size, rows = sections.objective.block_size, batch_rows(sections)
-    return size * runtime.choose_micro_rows(sections.train.micro_batch_tokens, device, size, rows)
 
 
 def make_plan(sections: Sections, work: Work) -> Plan:
@@ -115,7 +106,7 @@ def fit(
     train = sections.train
     machine = runtime_of(train, world)
     with machine.active(), hushed():
-        work, parts = world.together(lambda: start(machine))
+        work, parts = start(machine)
         if train.gradient_checkpointing:
             parts.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         plan = world.together(lambda: make_plan(sections, work))
@@ -257,26 +248,6 @@ def _metrics(
         "resumed_from": resumed,
         "already_finished": already,
     }
-
-
-def seconds_per_step(sections: Sections, start: Start, world: World, steps: int = 6) -> tuple[float, float]:
-    """Measured (seconds a step, seconds an evaluation), on throw-away weights; nothing is written."""
-    machine = runtime_of(sections.train, world)
-    with machine.active(), hushed():
-        work, parts = start(machine)
-        probe = replace(
-            sections, train=sections.train.model_copy(update={"duration": Duration(1000, "steps")})
-        )
-        plan = make_plan(probe, work)
-        loop = Loop(plan, Path(), parts.model, work, sections.optim, machine, parts, TrainState(), Untold())
-        laps = []
-        for _ in range(steps):
-            begin = time.perf_counter()
-            loop._step()
-            laps.append(time.perf_counter() - begin)
-        # a forward pass is about a third of a step
-        evaluation = statistics.median(laps) / 3 * work.valid_share
-        return statistics.median(laps[1:]), evaluation
 
 
 def remove_run(run_dir: Path) -> None:

@@ -40,7 +40,7 @@ class Inside(torch.nn.Module):
         return function(*given)
 
     def reducing(self, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """Backward passes run in this; gradients are summed over the processes in the `last` one of a step."""
+        """Backward passes run in this; the `last` one of a step sums gradients over the processes."""
         return contextlib.nullcontext()
 
 
