@@ -58,3 +58,27 @@ def weights_hash(run: Path | str, step: int) -> str:
     for name in ("model/model.safetensors", "state/optimizer.safetensors"):
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()
+
+
+TINY_BERT = {
+    "model_type": "bert", "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2,
+    "intermediate_size": 64, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+}  # fmt: skip
+
+
+def masked_settings(data: Path, run: Path, text: Path, **parts: Any) -> dict[str, Any]:
+    values = settings(data, run, text)
+    values["tokenizer"] = {"kind": "mecab-wordpiece", "vocab_size": 1000}
+    values["model"] = {"config": TINY_BERT}
+    values["objective"] = {"name": "masked", "block_size": 32, "whole_word": True}
+    for name, part in parts.items():
+        values[name] = {**values[name], **part}
+    return values
+
+
+@pytest.fixture(scope="module")
+def masked_data(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Path:
+    """Corpus, tokenizer, shards and words of the sample text, made once."""
+    folder = tmp_path_factory.mktemp("masked") / "data"
+    prepare(Recipe.from_mapping(masked_settings(folder, folder.parent / "run", sample_text)))
+    return folder

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from tane import signals
 from tane.errors import InputError, Stopped
-from tane.recipe import Recipe, prepare, train
+from tane.recipe import Recipe, train
 from tane.tokens.order import global_batch, key
 from tane.training import resume
 from tane.training.loop import Loop
@@ -20,33 +19,11 @@ from tane.types import IGNORE
 from tane.yamlio import dump_yaml
 from tests.system.test_kill import STEPS, STRETCH, kill_until_done, start
 
-from .conftest import settings, weights_hash
+from .conftest import masked_settings, weights_hash
 from .test_loop import gradients, make_loop
 
 Make = Callable[..., Recipe]
-TINY = {
-    "model_type": "bert", "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2,
-    "intermediate_size": 64, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
-}  # fmt: skip
 NO_DROPOUT = "model.config={model_type: bert, num_hidden_layers: 2, hidden_size: 32, num_attention_heads: 2, intermediate_size: 64}"  # noqa: E501
-
-
-def masked_settings(data: Path, run: Path, text: Path, **parts: Any) -> dict[str, Any]:
-    values = settings(data, run, text)
-    values["tokenizer"] = {"kind": "mecab-wordpiece", "vocab_size": 1000}
-    values["model"] = {"config": TINY}
-    values["objective"] = {"name": "masked", "block_size": 32, "whole_word": True}
-    for name, part in parts.items():
-        values[name] = {**values[name], **part}
-    return values
-
-
-@pytest.fixture(scope="module")
-def masked_data(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Path:
-    """Corpus, tokenizer, shards and words of the sample text, made once."""
-    folder = tmp_path_factory.mktemp("masked") / "data"
-    prepare(Recipe.from_mapping(masked_settings(folder, folder.parent / "run", sample_text)))
-    return folder
 
 
 @pytest.fixture

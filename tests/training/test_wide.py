@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from tane.training.loop import Loop
 from tane.yamlio import dump_yaml
 from tests.training import wide_runs
-from tests.training.conftest import settings
-from tests.training.test_masked_runs import masked_data, masked_settings  # noqa: F401
+from tests.training.conftest import masked_settings, settings
 
 STEPS = 20
 STILL = {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2}
@@ -97,7 +96,7 @@ def ground(
     tmp_path_factory: pytest.TempPathFactory,
     data_dir: Path,
     masked_data: Path,
-    sample_text: Path,  # noqa: F811
+    sample_text: Path,
 ) -> Iterator[Ground]:
     found = Ground(tmp_path_factory.mktemp("wide"), data_dir, masked_data, sample_text)
     for size in (1, 2):
