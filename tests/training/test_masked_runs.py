@@ -19,7 +19,7 @@ from tane.types import IGNORE
 from tane.yamlio import dump_yaml
 from tests.system.test_kill import STEPS, STRETCH, kill_until_done, start
 
-from .conftest import masked_settings, weights_hash
+from .conftest import TINY_BERT, masked_settings, settings, weights_hash
 from .test_loop import gradients, make_loop
 
 Make = Callable[..., Recipe]
@@ -246,7 +246,9 @@ def test_a_model_that_sees_what_follows_is_refused_for_the_causal_objective(
     sample_text: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     values = settings(data_dir, tmp_path / "run", sample_text)
-    values["model"] = {"config": {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}}
+    values["model"] = {
+        "config": {**TINY_BERT, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    }
     with pytest.raises(InputError, match="BertLMHeadModel sees what follows") as error:
         train(Recipe.from_mapping(values, "train.duration=2 steps"))
     assert "--objective.name masked" in only(error)
