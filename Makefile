@@ -38,8 +38,8 @@ check:            ## lint, format, types
 	@$(PYTHON) tools/install.py dev test
 	$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
 
-bench: test-setup ## ours beside the peers, interleaved; writes benchmarks/results/
-	$(RUN) benchmarks/run.py
+bench: test-setup ## ours beside the peers, in turn; writes benchmarks/results/; make bench BENCH="--part causal load"
+	$(RUN) benchmarks/run.py $(BENCH)
 
 clean:            ## remove caches; runs and data stay
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .faults .fuzz bad-inputs

@@ -1,16 +1,19 @@
 """The sides of the parts `tokenise` and `prepare` of run.py; each prints one JSON object.
 
     python benchmarks/preparing.py library TOKENIZER FILE    the tokenizers library alone, texts in memory
-    python benchmarks/preparing.py calls TOKENIZER FILE      one call a sentence, as tutorials do
+    python benchmarks/preparing.py pieces TOKENIZER FILE     the SentencePiece library alone, likewise
+    python benchmarks/preparing.py lines TOKENIZER FILE      `encode(line)` for each line, as a stream does
+    python benchmarks/preparing.py calls TOKENIZER FILE      `tokenizer(sentence)` for each sentence
     python benchmarks/preparing.py shards TOKENIZER FILE     tane's stage: corpus from the disk to token files
     python benchmarks/preparing.py prepare TOKENIZER FILE    `tane prepare` as a whole, with its peak memory
 
-A number behind them is that of the cores to use. Megabytes are of UTF-8 text. The peak is the memory of all
-processes together, shared pages counted once.
+--cores is how many to use, --keep a folder for what `prepare` makes. Megabytes are of UTF-8 text. The peak is
+the memory of all processes together, shared pages counted once.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -65,15 +68,42 @@ def library(tokenizer: Path, path: Path) -> dict[str, float]:
     return {"mb_per_s": size / (time.perf_counter() - start), "tokens": tokens}
 
 
+def pieces(tokenizer: Path, path: Path) -> dict[str, float]:
+    """SentencePiece's own library on as many threads as there are cores, ids as numpy arrays."""
+    import sentencepiece
+
+    own = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer / "spiece.model"))
+    texts = paragraphs(path)
+    size, threads = megabytes(texts), len(os.sched_getaffinity(0))
+    start = time.perf_counter()
+    tokens = 0
+    for batch in batches(texts):
+        for ids in own.encode(batch, num_threads=threads):
+            tokens += len(np.array(ids, dtype=np.int64))
+    return {"mb_per_s": size / (time.perf_counter() - start), "tokens": tokens}
+
+
+def lines(tokenizer: Path, path: Path) -> dict[str, float]:
+    """transformers' tokenizer, `encode` for each line, as a stream of lists calls it."""
+    from transformers import AutoTokenizer
+
+    own = AutoTokenizer.from_pretrained(tokenizer)
+    texts = [line for text in paragraphs(path, CALLS_BYTES) for line in text.split("\n")]
+    size = megabytes(texts)
+    start = time.perf_counter()
+    tokens = sum(len(own.encode(text)) for text in texts)
+    return {"mb_per_s": size / (time.perf_counter() - start), "tokens": tokens}
+
+
 def calls(tokenizer: Path, path: Path) -> dict[str, float]:
-    """transformers' tokenizer, a call a sentence."""
+    """transformers' tokenizer, a call a sentence with all that it gives by default."""
     from transformers import AutoTokenizer
 
     own = AutoTokenizer.from_pretrained(tokenizer)
     texts = [s for text in paragraphs(path, CALLS_BYTES) for s in re.findall(r"[^。\n]+。?", text)]
     size = megabytes(texts)
     start = time.perf_counter()
-    tokens = sum(len(own.encode(text, add_special_tokens=False)) for text in texts)
+    tokens = sum(len(own(text)["input_ids"]) for text in texts)
     return {"mb_per_s": size / (time.perf_counter() - start), "tokens": tokens}
 
 
@@ -96,12 +126,13 @@ def shards(tokenizer: Path, path: Path) -> dict[str, float]:
     return {"mb_per_s": size / seconds, "tokens": meta["splits"]["train"]["tokens"]}
 
 
-def prepare(tokenizer: Path, path: Path) -> dict[str, float]:
+def prepare(tokenizer: Path, path: Path, keep: Path | None = None) -> dict[str, float]:
     """The whole command on a folder that is not there yet; the peak is sampled ten times a second."""
     with tempfile.TemporaryDirectory() as place:
-        recipe = Path(place, "recipe.yaml")
+        recipe, data = Path(place, "recipe.yaml"), keep or Path(place, "data")
         recipe.write_text(
-            f"run_dir: {place}/run\ncorpus: {{inputs: [{path}]}}\ntokenizer: {{path: {tokenizer}}}\n",
+            f"run_dir: {place}/run\ndata_dir: {data}\ncorpus: {{inputs: [{path}]}}\n"
+            f"tokenizer: {{path: {tokenizer}}}\n",
             encoding="utf-8",
         )
         start = time.perf_counter()
@@ -136,10 +167,26 @@ def memory(pid: int) -> float:
 
 
 SIDES: dict[str, Callable[[Path, Path], dict[str, float]]] = {
-    "library": library, "calls": calls, "shards": shards, "prepare": prepare,
+    "library": library, "pieces": pieces, "lines": lines, "calls": calls, "shards": shards,
 }  # fmt: skip
 
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("side", choices=[*SIDES, "prepare"])
+    parser.add_argument("tokenizer", type=Path)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--cores", type=int)
+    parser.add_argument("--keep", type=Path)
+    args = parser.parse_args()
+    if args.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
+    if args.side == "prepare":
+        found = prepare(args.tokenizer, args.file, args.keep)
+    else:
+        found = SIDES[args.side](args.tokenizer, args.file)
+    print(json.dumps(found))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 4:
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[4])])
-    print(json.dumps(SIDES[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))))
+    main()

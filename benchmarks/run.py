@@ -1,11 +1,17 @@
 """`make bench`: our side and the peers' side, in turn, on real text; writes a dated page of results.
 
-    python benchmarks/run.py [--part speed quality start tokenise prepare masked masked-quality] [--rounds 5]
-                             [--text FILE] [--baseline SCRIPT] [--masked-baseline SCRIPT]
+    python benchmarks/run.py [--part causal load start tokenise ...] [--rounds 5] [--text FILE]
+                             [--baseline SCRIPT] [--masked-baseline SCRIPT]
+
+Parts, with their minutes on two cores at five rounds: causal 8, memory 6, time-to-loss 8 and five-minutes 18
+(causal_parts.py), load 7, overhead 6 and growth 6 (cost_parts.py), masked 9 and masked-quality 5
+(masked_parts.py), quality 8, start 1, tokenise 5, prepare 4. Ours once and the tutorial's loop once in
+time-to-loss, five-minutes and the qualities, whatever --rounds says.
 
 The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample; the masked parts
 say theirs. --baseline takes another script with the command line of benchmarks/tutorial_loop.py,
---masked-baseline one with that of benchmarks/masked_loop.py. Each part stays under ten minutes on two cores.
+--masked-baseline one with that of benchmarks/masked_loop.py. --minutes is for five-minutes, --steps and
+--target-steps for time-to-loss, --megabytes for growth.
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import causal_parts
+import cost_parts
 import masked_parts
 import runner
 
@@ -43,10 +51,11 @@ class Bench:
     """What the parts share: the prepared data, a tokenizer folder, plain texts, the two command lines."""
 
     def __init__(self, text: str, baseline: Path, work: Path) -> None:
-        self.work, self.baseline, self.count = work, baseline, 0
-        self.common = ["--corpus.inputs", text, "--data-dir", str(work / "data")]
+        self.text, self.work, self.baseline, self.count = text, work, baseline, 0
+        self.data = work / "data"
+        self.common = ["--corpus.inputs", text, "--data-dir", str(self.data)]
         subprocess.run([*TANE, "prepare", str(RECIPE), *self.common], check=True)
-        self.train, self.valid = plain_texts(work / "data", work)
+        self.train, self.valid = plain_texts(self.data, work)
 
     def ours(self, *overrides: str) -> list[str]:
         """A command that trains in a folder which it deletes first."""
@@ -66,7 +75,7 @@ class Bench:
         ]
 
     def theirs(self, *flags: str) -> list[str]:
-        folder = str(self.work / "data" / "tokenizer")
+        folder = str(self.data / "tokenizer")
         return [sys.executable, str(self.baseline), folder, str(self.train), str(self.valid), *flags]
 
     def score(self, model: Path | str, unit: str) -> dict[str, float]:
@@ -76,23 +85,20 @@ class Bench:
         )  # fmt: skip
         return json.loads(done.stdout.splitlines()[-1])
 
-
-def speed(bench: Bench, rounds: int) -> dict:
-    """Tokens a second of short runs, AdamW on both sides."""
-    still = (
-        "--train.eval-every",
-        "1000 steps",
-        "--train.duration",
-        "40 steps",
-        "--train.tensorboard",
-        "false",
-    )
-    ours = runner.Side("tane (AdamW)", bench.ours("--optim.name", "adamw", *still), "tokens_per_second")
-    muon = runner.Side("tane (Muon, the default)", bench.ours(*still), "tokens_per_second")
-    peer = runner.Side("tutorial loop", bench.theirs("--max-steps", "40"), "tokens_per_s")
-    # one name for the figure, so that ratios are of like and like
-    notes = "GPT-2, 4 layers of 256, 8,000 pieces, blocks of 256, 2,048 tokens a step, 40 steps."
-    return runner.interleave("Causal training, tokens a second", [ours, muon, peer], rounds, notes)
+    def large(self, megabytes: int) -> Path:
+        """A text of about so many megabytes: paragraphs of the training text, each made its own by a
+        number."""
+        path = self.work / f"large-{megabytes}.txt"
+        if not path.exists():
+            few = [part for part in self.train.read_text(encoding="utf-8").split("\n\n") if part.strip()]
+            size = number = 0
+            with path.open("w", encoding="utf-8") as out:
+                while size < megabytes * 1_000_000:
+                    text = f"{number} {few[number * 7919 % len(few)]}\n\n"
+                    out.write(text)
+                    size += len(text.encode())
+                    number += 1
+        return path
 
 
 def last_json(command: list[str]) -> dict:
@@ -101,7 +107,7 @@ def last_json(command: list[str]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def quality(bench: Bench, rounds: int) -> dict:
+def quality(bench: Bench, rounds: int, args: argparse.Namespace) -> dict:
     """Bits a character after 300 steps of each, and at equal time; every model scored by `tane evaluate`."""
     run = bench.ours()
     seconds = last_json(run)["seconds"]
@@ -142,7 +148,7 @@ def quality(bench: Bench, rounds: int) -> dict:
     }
 
 
-def start(bench: Bench, rounds: int) -> dict:
+def start(bench: Bench, rounds: int, args: argparse.Namespace) -> dict:
     """Seconds of `tane --help` and of `import tane`, beside a bare interpreter."""
     code = "; ".join(
         (
@@ -163,48 +169,39 @@ def start(bench: Bench, rounds: int) -> dict:
     return runner.interleave("Start-up, seconds", sides, max(rounds, 9))
 
 
-def large_text(bench: Bench, megabytes: int) -> Path:
-    """A text of about so many megabytes: paragraphs of the training text, each made its own by a number."""
-    path = bench.work / f"large-{megabytes}.txt"
-    if not path.exists():
-        few = [part for part in bench.train.read_text(encoding="utf-8").split("\n\n") if part.strip()]
-        size = number = 0
-        with path.open("w", encoding="utf-8") as out:
-            while size < megabytes * 1_000_000:
-                size += out.write(f"{number} {few[number * 7919 % len(few)]}\n\n") * 2.9
-                number += 1
-    return path
-
-
-def tokenise(bench: Bench, rounds: int) -> list[dict]:
-    """Text to ids on one core and on all: tane's stage, one call a sentence, the raw library."""
-    tokenizer = str(bench.work / "data" / "tokenizer")
+def tokenise(bench: Bench, rounds: int, args: argparse.Namespace) -> list[dict]:
+    """Text to ids on one core and on all: tane's stage, the libraries alone, the ways of tutorials."""
+    tokenizer = str(bench.data / "tokenizer")
     script = [sys.executable, str(HERE / "preparing.py")]
     tables = []
-    for title, megabytes, cores in (("one core", 30, ["1"]), ("all cores", 100, [])):
-        text = str(large_text(bench, megabytes))
+    for title, megabytes, cores in (("one core", 30, ["--cores", "1"]), ("all cores", 100, [])):
+        text = str(bench.large(megabytes))
         sides = [
             runner.Side(name, [*script, side, tokenizer, text, *cores], "mb_per_s", ("tokens",))
             for name, side in (
                 ("tane, corpus on the disk to token files", "shards"),
-                ("a call a sentence (transformers)", "calls"),
                 ("tokenizers alone, texts in memory", "library"),
+                ("SentencePiece alone, texts in memory", "pieces"),
+                ("encode(line), a call a line (transformers)", "lines"),
+                ("tokenizer(sentence), a call a sentence (transformers)", "calls"),
             )
         ]
         notes = (
             f"Megabytes of UTF-8 text a second, unigram of 8,000 pieces, {megabytes} MB (2 MB for the calls)."
         )
         tables.append(runner.interleave(f"Tokenising, {title}", sides, rounds, notes))
+    ours = [table["rows"][0]["median"] for table in tables]
+    tables[-1]["notes"] += f" tane: {ours[1] / ours[0]:.2f} times its speed on one core."
     return tables
 
 
-def prepare(bench: Bench, rounds: int) -> dict:
+def prepare(bench: Bench, rounds: int, args: argparse.Namespace) -> dict:
     """`tane prepare` on 10 MB and on 1 GB: speed and peak memory of all its processes."""
-    tokenizer = str(bench.work / "data" / "tokenizer")
+    tokenizer = str(bench.data / "tokenizer")
     rows = []
     for size in (10, 1000):
         command = [sys.executable, str(HERE / "preparing.py"), "prepare", tokenizer,
-                   str(large_text(bench, size))]  # fmt: skip
+                   str(bench.large(size))]  # fmt: skip
         rows.append({"side": f"tane prepare, {size:,} MB", **last_json(command), "command": command})
     table = ["| side | seconds | MB a second | peak memory, MB |", "|---|---|---|---|"]
     table += [
@@ -217,10 +214,31 @@ def prepare(bench: Bench, rounds: int) -> dict:
     return {"title": "tane prepare", "rounds": 1, "notes": notes, "rows": rows, "markdown": table}
 
 
-PARTS = {"speed": speed, "quality": quality, "start": start, "tokenise": tokenise, "prepare": prepare}
+PARTS = {
+    **causal_parts.PARTS, **cost_parts.PARTS,
+    "quality": quality, "start": start, "tokenise": tokenise, "prepare": prepare,
+}  # fmt: skip
 
 
-def main() -> None:
+def without_paths(results: list[dict], args: argparse.Namespace, text: str, work: Path) -> None:
+    """Make commands of the results such as anyone can type, without this machine's paths."""
+    shown = {str(work): "WORK", text: "TEXT", sys.executable: "python"}
+    for script in (args.baseline, args.masked_baseline):
+        shown[str(script)] = script.name
+    for recipe in (RECIPE, masked_parts.RECIPE):
+        shown[str(recipe)] = f"recipes/{recipe.name}"
+    if real := os.environ.get("TANE_TEST_DATA"):
+        shown[real] = "DATA"
+    shown |= {str(HERE): "benchmarks"}
+    for result in results:
+        for row in result["rows"]:
+            command = " ".join(row["command"])
+            for path, name in shown.items():
+                command = command.replace(path, name)
+            row["command"] = command
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     every = [*PARTS, *masked_parts.PARTS]
     parser.add_argument("--part", nargs="+", choices=every, default=every)
@@ -228,7 +246,15 @@ def main() -> None:
     parser.add_argument("--text")
     parser.add_argument("--baseline", type=Path, default=HERE / "tutorial_loop.py")
     parser.add_argument("--masked-baseline", type=Path, default=HERE / "masked_loop.py")
-    args = parser.parse_args()
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--steps", type=int, nargs="+", default=[20, 25, 30, 40, 60])
+    parser.add_argument("--target-steps", type=int, default=300)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=list(cost_parts.MEGABYTES))
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
     work = Path(tempfile.mkdtemp(prefix="tane-bench-"))
     try:
         real = os.environ.get("TANE_TEST_DATA")
@@ -238,33 +264,21 @@ def main() -> None:
 
             text = str(work / "sample.txt")
             write_corpus(text)
-        made = []
-        if causal := [part for part in args.part if part in PARTS]:
-            bench = Bench(str(Path(text).resolve()), args.baseline, work)
-            made += [PARTS[part](bench, args.rounds) for part in causal]
-        if masked := [part for part in args.part if part in masked_parts.PARTS]:
-            masked_bench = masked_parts.MaskedBench(args.masked_baseline, work)
-            made += [masked_parts.PARTS[part](masked_bench, args.rounds) for part in masked]
-        results = [result for few in made for result in (few if isinstance(few, list) else [few])]
-        shown = {str(work): "WORK", str(Path(text).resolve()): "TEXT", sys.executable: "python"}
-        for script in (args.baseline, args.masked_baseline):
-            shown[str(script)] = script.name
-        for recipe in (RECIPE, masked_parts.RECIPE):
-            shown[str(recipe)] = f"recipes/{recipe.name}"
-        if real:
-            shown[real] = "DATA"
-        shown |= {str(HERE): "benchmarks"}
-        for result in results:
-            for row in result["rows"]:  # commands that anyone can type, without this machine's paths
-                command = " ".join(row["command"])
-                for path, name in shown.items():
-                    command = command.replace(path, name)
-                row["command"] = command
+        text = str(Path(text).resolve())
+        bench = masked_bench = None
         own = "" if args.baseline.parent == HERE else " --baseline SCRIPT"
         own += "" if args.masked_baseline.parent == HERE else " --masked-baseline SCRIPT"
-        command = f"python benchmarks/run.py --part {' '.join(args.part)} --rounds {args.rounds}{own}"
-        page = runner.write(results, command)
-        print(page.read_text(encoding="utf-8"))
+        for part in args.part:  # each is written when it ends, so that a later one that fails loses nothing
+            if part in PARTS:
+                bench = bench or Bench(text, args.baseline, work)
+                made = PARTS[part](bench, args.rounds, args)
+            else:
+                masked_bench = masked_bench or masked_parts.MaskedBench(args.masked_baseline, work)
+                made = masked_parts.PARTS[part](masked_bench, args.rounds)
+            results = made if isinstance(made, list) else [made]
+            without_paths(results, args, text, work)
+            runner.write(results, f"python benchmarks/run.py --part {part} --rounds {args.rounds}{own}")
+            print("\n".join(runner.table(result) for result in results), flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -2,8 +2,8 @@
 
 A side is a command whose last line on stdout is a JSON object with the figure to compare. Taking turns lets
 slow moments of the machine hit all sides alike; the ratio is taken round by round. Peak memory is the
-system's own account of each finished process. Results are appended to benchmarks/results/DATE-MACHINE.md and
-.json.
+system's own account of each finished process: of the largest one, where a side starts others. Results are
+appended to benchmarks/results/DATE-MACHINE.md and .json.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,8 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass
 class Side:
-    """One competitor: `command` prints JSON with `figure`; `prepare` lines are run before each round,
-    untimed."""
+    """One competitor: `command` prints JSON with `figure`; `peak_mb` and `wall_seconds` are measured from
+    outside."""
 
     name: str
     command: list[str]
@@ -35,18 +36,31 @@ class Side:
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self) -> None:
-        start = time.perf_counter()
-        process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        out, err = process.communicate()
-        seconds = time.perf_counter() - start
-        if process.returncode:
-            sys.exit(f"{self.name} failed ({process.returncode}): {' '.join(self.command)}\n{err[-2000:]}")
-        values = json.loads(out.strip().splitlines()[-1])
-        kept = {k: values.get(k) for k in (self.figure, *self.extra)}
-        self.runs.append({**kept, "wall_seconds": round(seconds, 2)})
+        values = measured(self.command, self.name)
+        kept = (self.figure, *self.extra, "wall_seconds", "peak_mb")
+        self.runs.append({k: values.get(k) for k in kept})
 
     def values(self) -> list[float]:
         return [float(r[self.figure]) for r in self.runs]
+
+
+def measured(command: list[str], name: str = "") -> dict[str, Any]:
+    """What a command prints last, with its wall_seconds and peak_mb; ends where it fails."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)  # so that nobody waits for it again
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            told = err.read()[-2000:]
+            sys.exit(f"{name or command[0]} failed ({process.returncode}): {' '.join(command)}\n{told}")
+        values = json.loads(out.read().strip().splitlines()[-1])
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    peak = round(usage.ru_maxrss * unit / 1e6, 1)
+    return {"peak_mb": peak, **values, "wall_seconds": round(seconds, 2)}  # a side may know its peak better
 
 
 def interleave(title: str, sides: list[Side], rounds: int, notes: str = "") -> dict[str, Any]:
@@ -74,6 +88,7 @@ def interleave(title: str, sides: list[Side], rounds: int, notes: str = "") -> d
                 "ratio": statistics.median(ratios),
                 "ratio_min": min(ratios),
                 "ratio_max": max(ratios),
+                "peak_mb": statistics.median(run["peak_mb"] for run in side.runs),
                 "runs": side.runs,
                 "command": side.command,
             }
@@ -111,14 +126,14 @@ def table(result: dict[str, Any]) -> str:
         "",
     ]
     lines += [
-        f"| side | figure | median | min to max | ratio to {last} (min to max) |",
-        "|---|---|---|---|---|",
+        f"| side | figure | median | min to max | ratio to {last} (min to max) | peak MB |",
+        "|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         lines.append(
             f"| {row['side']} | {row['figure']} | {row['median']:,.4g} | {row['min']:,.4g} to "
-            f"{row['max']:,.4g} "
-            f"| {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) |"
+            f"{row['max']:,.4g} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) "
+            f"| {row['peak_mb']:,.0f} |"
         )
     return "\n".join([*lines, ""])
 

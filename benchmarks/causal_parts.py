@@ -1,0 +1,216 @@
+"""The parts of `make bench` on causal language models: speed, memory, time to a loss, five minutes.
+
+All sides train GPT-2 with 4 layers of 256 on the same text and the same 8,000 pieces. The minutes behind each
+part are those on two cores at five rounds.
+
+    causal         8   tokens a second of tane (AdamW, Muon), HF Trainer, the nanoGPT way, the tutorial's loop
+    memory         6   peak memory of a training process of each
+    time-to-loss   8   how soon tane's recipe has the loss that the tutorial's loop reaches in 300 steps
+    five-minutes  18   bits a character after five minutes (--minutes) of each tool's defaults
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import runner
+
+HERE = Path(__file__).parent
+STEPS = 32  # of each side in a round; the tutorial's loop makes half as many
+BRIEF = ("--train.eval-every", "1000000 steps", "--train.tensorboard", "false")
+SHAPE = "GPT-2, 4 layers of 256, 8,000 pieces, blocks of 256, 2,048 tokens a step"
+
+
+class Peers:
+    """Command lines of the peers for one Bench: they read tane's own token files as one row of tokens."""
+
+    def __init__(self, bench: Any) -> None:
+        import numpy as np
+
+        from tane.tokens.shards import Shards
+
+        self.bench, self.tokens = bench, bench.work / "train.bin"
+        if not self.tokens.exists():
+            tokens = Shards(bench.data / "shards", "train")
+            np.asarray(tokens.read(0, len(tokens)), dtype=np.uint16).tofile(self.tokens)
+
+    def _script(self, name: str, *flags: str) -> list[str]:
+        tokenizer = str(self.bench.data / "tokenizer")
+        return [sys.executable, str(HERE / name), tokenizer, str(self.tokens), *flags]
+
+    def trainer(self, *flags: str) -> list[str]:
+        """transformers' Trainer."""
+        return self._script("causal_trainer.py", *flags)
+
+    def nanogpt(self, *flags: str) -> list[str]:
+        """The nanoGPT way."""
+        return self._script("nanogpt_way.py", *flags)
+
+
+def stream_loss(bench: Any, model: Path | str) -> float:
+    """Nats a token by the tutorial's own measure (stream_loss.py)."""
+    tokenizer = str(bench.data / "tokenizer")
+    command = [sys.executable, str(HERE / "stream_loss.py"), str(model), tokenizer, str(bench.valid)]
+    return float(runner.measured(command)["loss"])
+
+
+def model_of(command: list[str]) -> str:
+    """The folder of the model that a command leaves."""
+    if "--run-dir" in command:
+        return f"{command[command.index('--run-dir') + 1]}/model"
+    return command[command.index("--save") + 1]
+
+
+def sides(bench: Any, figures: tuple[str, str], steps: int) -> list[runner.Side]:
+    """All five, saving what they train; figures: the names of tane's figure and of the peers'."""
+    peers, work, length = Peers(bench), bench.work, ("--train.duration", f"{steps} steps")
+    ours, theirs = figures
+    count = ("--max-steps", str(steps))
+    return [
+        runner.Side("tane (AdamW)", bench.ours("--optim.name", "adamw", *BRIEF, *length), ours),
+        runner.Side("tane (Muon, the default)", bench.ours(*BRIEF, *length), ours),
+        runner.Side(
+            "HF Trainer, bf16",
+            peers.trainer(*count, "--schedule", "wsd", "--save", str(work / "trainer")),
+            theirs,
+        ),
+        runner.Side("nanoGPT way, bf16", peers.nanogpt(*count, "--save", str(work / "nanogpt")), theirs),
+        runner.Side(
+            "tutorial loop",
+            bench.theirs("--max-steps", str(max(1, steps // 2)), "--save", str(work / "tutorial")),
+            theirs,
+        ),
+    ]
+
+
+def causal(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Tokens a second of short runs, and the loss to which they led."""
+    made = sides(bench, ("tokens_per_second", "tokens_per_s"), STEPS)
+    result = runner.interleave("Causal training, tokens a second", made, rounds)
+    told = []
+    for side, row in zip(made[:-1], result["rows"], strict=False):
+        row["loss"] = stream_loss(bench, model_of(side.command))
+        told.append(f"{side.name} {row['loss']:.3f}")
+    result["notes"] = (
+        f"{SHAPE}, {STEPS} steps ({STEPS // 2} of the tutorial's loop). Held-out loss after these steps, "
+        f"nats a token: {', '.join(told)}. AdamW's rate is 3e-3 on all sides but the tutorial's, which has "
+        "its own 1e-4 and is not compared; tane and HF Trainer fall linearly over the last half, the nanoGPT "
+        "way by a cosine."
+    )
+    return result
+
+
+def memory(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of one training process."""
+    made = sides(bench, ("peak_mb", "peak_mb"), 12)
+    notes = f"{SHAPE}. The system's account of the largest process of each side, libraries included."
+    return runner.interleave("Peak memory of training, MB", made, rounds, notes)
+
+
+def time_to_loss(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
+    """The tutorial's 300 steps, and runs of tane of growing length until one has that loss."""
+    folder = bench.work / "reached"
+    peer = runner.measured(bench.theirs("--max-steps", str(args.target_steps), "--save", str(folder)))
+    target = stream_loss(bench, folder)
+    rows = [
+        {
+            "side": "tutorial loop", "steps": peer["steps"], "seconds": peer["seconds"], "loss": target,
+            "wall_seconds": peer["wall_seconds"], "command": [],
+        }
+    ]  # fmt: skip
+    for steps in args.steps:
+        command = bench.ours(*BRIEF, "--train.duration", f"{steps} steps")
+        found = runner.measured(command)
+        rows.append({
+            "side": "tane's recipe", "steps": steps, "loss": stream_loss(bench, model_of(command)),
+            "seconds": found["tokens"] / found["tokens_per_second"], "wall_seconds": found["wall_seconds"],
+            "command": command,
+        })  # fmt: skip
+        if rows[-1]["loss"] <= target:
+            break
+    table = [
+        "| side | steps | loss, nats | training seconds | seconds of the whole process | fewer tokens | less "
+        "time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        row |= {"tokens_ratio": peer["steps"] / row["steps"], "time_ratio": peer["seconds"] / row["seconds"]}
+        table.append(
+            f"| {row['side']} | {row['steps']} | {row['loss']:.3f} | {row['seconds']:.1f} | "
+            f"{row['wall_seconds']:.1f} | {row['tokens_ratio']:.1f} | {row['time_ratio']:.1f} |"
+        )
+    reached = "the last one has" if rows[-1]["loss"] <= target else "none of them has"
+    notes = (
+        f"{SHAPE}. The tutorial: Adam at a constant 1e-4. tane: its recipe as it is, each length a run of "
+        f"its own, since the rate falls within the run; {reached} the tutorial's loss. One run each; the "
+        "loss by the tutorial's measure, without line ends and ends of texts."
+    )
+    return {
+        "title": "Time to the loss of the tutorial's loop", "rounds": 1, "notes": notes, "rows": rows,
+        "markdown": table,
+    }  # fmt: skip
+
+
+def prose(work: Path, text: str, size: int = 5_000_000) -> Path:
+    """About 5 MB of prose, whole documents: of all aozora texts at hand, else of the text that is there."""
+    real = os.environ.get("TANE_TEST_DATA")
+    found = sorted(Path(real, "ja").glob("aozora-*.txt.gz")) if real else []
+    whole = ""
+    for path in found or [Path(text)]:
+        whole += (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8").read() + "\n\n"
+    taken: list[str] = []
+    for document in whole.split("\n\n"):
+        if size > 0 and document.strip():
+            taken.append(document)
+            size -= len(document.encode())
+    path = work / "prose.txt"
+    path.write_text("\n\n".join(taken) + "\n", encoding="utf-8")
+    return path
+
+
+def five_minutes(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Bits a character of held-out text after so many minutes of each tool's defaults."""
+    folder = bench.work / "minutes"
+    folder.mkdir()
+    bench = type(bench)(str(prose(folder, bench.text)), bench.baseline, folder)
+    peers, limit = Peers(bench), str(args.minutes * 60)
+    long = ("--max-steps", "1000000", "--seconds", limit)
+    commands = {
+        "tane, recipes/aozora-gpt.yaml": bench.ours("--train.duration", f"{args.minutes} minutes"),
+        "HF Trainer, run_clm's defaults": peers.trainer(*long, "--defaults", "--save", str(folder / "hf")),
+        "tutorial loop": bench.theirs(*long, "--save", str(folder / "tutorial")),
+    }
+    rows = []
+    for name, command in commands.items():
+        found = runner.measured(command)
+        texts, lines = (bench.score(model_of(command), unit) for unit in ("paragraph", "line"))
+        rows.append({
+            "side": name, "seconds": found["seconds"], "steps": found["steps"], "peak_mb": found["peak_mb"],
+            "whole texts": texts["bits_per_char"], "command": command,
+            "lines without EOS": lines["bits_per_char_without_eos"],
+        })  # fmt: skip
+    theirs = rows[1]
+    table = [
+        "| side | training seconds | steps | bits a character, whole texts | under HF's | single lines, EOS "
+        "not counted | under HF's |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        told = [f"{row[k]:.3f} | {1 - row[k] / theirs[k]:.1%}" for k in ("whole texts", "lines without EOS")]
+        table.append(f"| {row['side']} | {row['seconds']:.0f} | {row['steps']} | {' | '.join(told)} |")
+    notes = (
+        f"About 5 MB of prose, GPT-2 with 4 layers of 256, 8,000 pieces, {args.minutes} minutes each, one "
+        "run each. HF: fp32, AdamW 5e-5 falling over the whole time, batches of 8 blocks of 256, dropout "
+        "0.1. The tutorial's loop never sees line ends or end-of-text tokens: for it the columns of single "
+        "lines are the fair ones."
+    )
+    title = f"Held-out text after {args.minutes} minutes"
+    return {"title": title, "rounds": 1, "notes": notes, "rows": rows, "markdown": table}
+
+
+PARTS = {"causal": causal, "memory": memory, "time-to-loss": time_to_loss, "five-minutes": five_minutes}
