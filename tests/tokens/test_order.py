@@ -223,3 +223,14 @@ def test_parts_of_a_key_do_not_run_together() -> None:
     assert len({key(1, 23), key(12, 3), key("123"), key(123, ""), key("", 123)}) == 5
     values = np.array([key("uniform", i) for i in range(20_000)], dtype=np.float64) / 2**63
     assert chi_square(np.histogram(values, bins=64, range=(0, 1))[0].astype(float)) < 5
+
+
+@pytest.mark.parametrize("size", [5, 4096, 4097, 20_000])
+def test_the_order_that_is_kept_for_the_next_steps_is_the_permutation(size: int) -> None:
+    for batch in (1, 7, 4096, 9000):
+        for step in (0, 1, 3):
+            epochs, ids = global_batch(step, batch, size, 11)
+            places = np.arange(step * batch, (step + 1) * batch) % size
+            for epoch in np.unique(epochs).tolist():
+                chosen = epochs == epoch
+                assert np.array_equal(ids[chosen], permute(places[chosen], size, key(11, "order", epoch)))

@@ -4,7 +4,7 @@ precision."""
 import json
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from tane import signals
 from tane.errors import DivergedError, Stopped
 from tane.recipe import Recipe, train
 from tane.training import checkpoint, run
+from tane.training.judge import judge
 from tane.training.loop import Loop
+from tane.training.made import Made
 from tane.training.pretraining import Pretraining, start
 from tane.training.runtime import Runtime
 from tane.training.tracker import Untold, read_metrics
-from tane.types import TrainState
+from tane.types import Batch, TrainState
 
 from .conftest import weights_hash
 
@@ -124,6 +126,22 @@ def test_every_block_is_seen_once_an_epoch_however_it_is_dealt(make_recipe: Make
     assert expected <= set(seen)
 
 
+def test_blocks_read_at_once_make_the_batches_of_blocks_read_one_by_one(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = make_loop(make_recipe("train.micro_batch_tokens=64"), tmp_path)
+    fast = [loop.work.micro_batches(step) for step in range(0, 1000, 7)]  # over the ends of epochs too
+    monkeypatch.setattr(type(loop.work.train_blocks), "rows", lambda blocks, ids: None)
+    slow = [loop.work.micro_batches(step) for step in range(0, 1000, 7)]
+    for ones, others in zip(fast, slow, strict=True):
+        assert [number for number, _ in ones] == [number for number, _ in others]
+        for (_, one), (_, other) in zip(ones, others, strict=True):
+            assert torch.equal(one.inputs["input_ids"], other.inputs["input_ids"])
+            assert torch.equal(one.labels, other.labels)
+            assert (one.num_targets, one.num_tokens) == (other.num_targets, other.num_tokens)
+            assert one.inputs["input_ids"].is_contiguous() and one.labels.is_contiguous()
+
+
 def test_two_runs_end_with_the_same_bits_and_another_seed_does_not(make_recipe: Make) -> None:
     results = [train(make_recipe(f"seed={seed}", run=f"r{n}")) for n, seed in enumerate((0, 0, 1))]
     hashes = [weights_hash(r.path, 24) for r in results]
@@ -190,20 +208,26 @@ def test_a_signal_inside_an_evaluation_or_a_micro_batch_loses_nothing(
     make_recipe: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(make_recipe("train.micro_batch_tokens=64", run="whole"))
-    original = Loop._to_device
-    calls = [0]
+    original = Loop._gradients
 
-    def to_device(self: Loop, batch: object) -> object:
-        calls[0] += 1
-        if calls[0] == 4 * 10 + 2:  # the second micro-batch of step 11
-            signals._received.append("SIGINT")
-        return original(self, batch)
+    def gradients(self: Loop, batches: list[tuple[int, Batch]], factor: float) -> torch.Tensor | None:
+        def stopping() -> Iterator[tuple[int, Batch]]:
+            for number, piece in enumerate(batches):
+                if self.state.step == 10 and number == 1:  # the second micro-batch of step 11
+                    signals._received.append("SIGINT")
+                yield piece
 
-    monkeypatch.setattr(Loop, "_to_device", to_device)
+        class Pieces(list[tuple[int, Batch]]):
+            def __iter__(self) -> Iterator[tuple[int, Batch]]:
+                return stopping()
+
+        return original(self, Pieces(batches), factor)
+
+    monkeypatch.setattr(Loop, "_gradients", gradients)
     recipe = make_recipe("train.micro_batch_tokens=64", run="cut")
     with pytest.raises(Stopped, match="step 10 of 24"):
         train(recipe)
-    monkeypatch.setattr(Loop, "_to_device", original)
+    monkeypatch.setattr(Loop, "_gradients", original)
     resumed = train(recipe)
     assert weights_hash(whole.path, 24) == weights_hash(resumed.path, 24)
 
@@ -211,15 +235,16 @@ def test_a_signal_inside_an_evaluation_or_a_micro_batch_loses_nothing(
 def test_a_loss_that_is_not_finite_stops_before_the_update(make_recipe: Make) -> None:
     recipe = make_recipe("optim.name=adamw", "optim.lr=9", "optim.clip=none", "optim.schedule.name=constant",
                          "optim.schedule.warmup=0", "train.duration=200 steps")  # fmt: skip
-    original = Loop._update
+    original = Loop._gradients
 
-    def poisoned(self: Loop, nats: torch.Tensor, targets: int, scale: float) -> None:
+    def poisoned(self: Loop, *given: Any) -> torch.Tensor | None:
+        nats = original(self, *given)
         if self.state.step == 5:
             next(self.model.parameters()).grad[0, 0] = float("nan")
-        original(self, nats, targets, scale)
+        return nats
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "_update", poisoned)
+        patch.setattr(Loop, "_gradients", poisoned)
         with pytest.raises(DivergedError, match="gradient is not finite at step 6"):
             train(recipe)
     step = checkpoint.steps_in(recipe.run_path)[-1]
@@ -311,8 +336,8 @@ def test_an_overflow_of_fp16_lowers_the_scale_and_skips_the_update(make_recipe: 
     loop = make_loop(make_recipe("train.precision=fp16"), tmp_path)
     loop.runtime = Runtime("cpu", "fp16", False, 1)
     before = {n: p.clone() for n, p in loop.model.named_parameters()}
-    next(loop.model.parameters()).grad = torch.full_like(next(loop.model.parameters()), float("inf"))
-    loop._update(torch.tensor(1.0), 10, 65536.0)
+    gradients = torch.full((), float("inf"))
+    assert not judge(loop, Made(1, torch.tensor(1.0), gradients, targets=10, tokens=10, seen=10))
     assert loop.state.loss_scale == 32768.0
     assert all(torch.equal(p, before[n]) for n, p in loop.model.named_parameters())
 
@@ -412,3 +437,55 @@ def test_a_want_of_memory_halves_the_micro_batches_and_nothing_else(
     monkeypatch.setattr(Short, "__call__", lambda self, batch: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(MemoryError):  # of one row, it cannot be halved
         train(make_recipe(*overrides, run="none"))
+
+
+def test_a_step_judged_late_as_on_a_gpu_gives_the_same_run(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(make_recipe(run="whole"))
+    late = Loop.__post_init__
+
+    def delay(self: Loop) -> None:
+        late(self)
+        self.delayed = True
+
+    monkeypatch.setattr(Loop, "__post_init__", delay)
+    again = train(make_recipe(run="late"))
+    assert weights_hash(whole.path, 24) == weights_hash(again.path, 24)
+    for kind, names in (("step", ("loss", "lr", "grad_norm", "tokens")), ("eval", ("loss", "train_loss"))):
+        ones, others = (read_metrics(r.path or "", kind) for r in (whole, again))
+        assert [[e[n] for n in ("step", *names)] for e in ones] == [
+            [e[n] for n in ("step", *names)] for e in others
+        ]
+
+    loss = Pretraining.__init__
+
+    def spoil(self: Pretraining, *given: Any) -> None:
+        loss(self, *given)
+        own, calls = self.loss, iter(range(10_000))
+        self.__dict__["loss"] = Spoiled(own, lambda: next(calls) == 12)
+
+    monkeypatch.setattr(Pretraining, "__init__", spoil)
+    with pytest.raises(
+        DivergedError, match=r"the loss is not finite at step 13 .* nothing of it was saved"
+    ) as error:
+        train(make_recipe(run="nan"))
+    run_dir = Path(make_recipe(run="nan").run_dir)
+    assert f"the newest checkpoint is of step {max(checkpoint.steps_in(run_dir))}" in str(error.value)
+    assert max(checkpoint.steps_in(run_dir)) == 12
+    for path in run_dir.glob("checkpoints/*/model/*.safetensors"):
+        assert all(torch.isfinite(value).all() for value in load_file(str(path)).values())
+
+
+class Spoiled:
+    """A loss that is not a number where it is told so."""
+
+    def __init__(self, loss: Any, now: Callable[[], bool]) -> None:
+        self.loss, self.now = loss, now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loss, name)
+
+    def __call__(self, batch: Any) -> torch.Tensor:
+        found: torch.Tensor = self.loss(batch)
+        return found * float("nan") if self.now() else found

@@ -17,7 +17,13 @@ from tane.model.attention import Attention
 from tane.model.heads import transform_of
 from tane.types import IGNORE, Batch
 
-CHUNK_BYTES = 16 << 20  # fp32 logits held at once
+CHUNK_BYTES = 16 << 20  # fp32 logits held at once: what a CPU's cache holds
+GPU_CHUNK_BYTES = 2 << 30  # a GPU reads and writes the whole gradient of the weight for each chunk
+
+
+def rows_at_once(columns: int, device: str) -> int:
+    """Rows of logits over `columns` pieces that are held at once."""
+    return max(16, (GPU_CHUNK_BYTES if device == "cuda" else CHUNK_BYTES) // (4 * columns))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -29,7 +35,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         h, w = hidden.to(dtype), weight.to(dtype)  # (n, H), (V, H)
         rows, columns = h.shape[0], w.shape[0]
-        chunk = max(16, CHUNK_BYTES // (4 * columns))
+        chunk = rows_at_once(columns, h.device.type)
         need_h, need_w, need_b = ctx.needs_input_grad[:3]
         grad_h = torch.empty_like(h) if need_h else None
         grad_w = torch.zeros(w.shape, dtype=torch.float32, device=w.device) if need_w else None
@@ -134,7 +140,7 @@ class Loss:
         states, labels = self._targets(batch)
         nats = torch.empty(len(labels), device=states.device)
         right = torch.empty(len(labels), dtype=torch.bool, device=states.device)
-        chunk = max(16, CHUNK_BYTES // (4 * self.model.config.vocab_size))
+        chunk = rows_at_once(self.model.config.vocab_size, states.device.type)
         for start in range(0, len(labels), chunk):
             part, wanted = states[start : start + chunk], labels[start : start + chunk]
             logits = (part if self.head is None else self.head(part)).float()

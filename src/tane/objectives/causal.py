@@ -28,6 +28,7 @@ class Causal(Settings):
     scores_all_text: ClassVar[bool] = True
     packs_segments: ClassVar[bool] = False
     word_starts: ClassVar[None] = None
+    draws: ClassVar[bool] = False  # whether a batch depends on its blocks' keys
 
     name: Literal["causal"] = option("causal", "the objective: predict each token from those before it")
     block_size: int = option(256, "positions T of a block", ge=2, le=1_000_000)
@@ -43,6 +44,11 @@ class Causal(Settings):
         if isinstance(tokens, Mix):
             return MixedBlocks(tokens, self.block_size, isolate=self.isolate_documents)
         return Blocks(tokens, self.block_size, isolate=self.isolate_documents)
+
+    def rows_batch(self, rows: np.ndarray) -> Batch:
+        """A batch of whole blocks (B, T + 1), all at once."""
+        inputs, labels = (torch.from_numpy(part.astype(np.int64)) for part in (rows[:, :-1], rows[:, 1:]))
+        return Batch({"input_ids": inputs}, labels, num_targets=labels.numel(), num_tokens=labels.numel())
 
     def batch(self, blocks: Sequence[Block], keys: Sequence[int], vocabulary: Vocabulary) -> Batch:
         """Inputs (B, T) and labels (B, T); rows shorter than T are padded on the right and carry no labels

@@ -37,6 +37,7 @@ class Masked(Settings):
     specials: ClassVar[Specials] = MASKED
     scores_all_text: ClassVar[bool] = False
     packs_segments: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
 
     name: Literal["masked"] = option("masked", "the objective: predict hidden tokens from those around them")
     block_size: int = option(128, "positions of a block, which holds several short texts", ge=4, le=1_000_000)

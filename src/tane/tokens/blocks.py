@@ -64,6 +64,15 @@ class Blocks:
         positions = np.arange(length, dtype=np.int32) - np.maximum.accumulate(begins)
         return Block(ids, segments, positions, length)
 
+    def rows(self, ids: np.ndarray) -> np.ndarray | None:
+        """The tokens of whole blocks (B, T + 1) at once, as they are stored; None where they are not all
+        whole and in one file, so that they must be asked for one by one."""
+        windows = getattr(self.stream, "windows", None)  # a mix has none
+        if self.isolate or windows is None or int(ids.max()) >= len(self) - 1:
+            return None
+        found: np.ndarray | None = windows(ids * self.block_size, self.block_size + 1)
+        return found
+
     def tokens_of(self, ids: np.ndarray) -> int:
         """Real input positions in the blocks of the given numbers."""
         tail = len(self.stream) - 1 - (len(self) - 1) * self.block_size

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 ROUNDS = 6
 CHUNK = 1 << 18  # positions that are permuted at a time
+STRETCH = 1 << 12  # positions of an epoch whose places are worked out together and kept for the next steps
 
 
 def key(*parts: int | str) -> int:
@@ -110,6 +112,20 @@ def mean_size(sizes: int | Sizes, epochs: float) -> float:
     return max(1.0, sizes.begin(whole) + (epochs - whole) * sizes[whole]) / epochs
 
 
+@lru_cache(maxsize=8)
+def _stretch(number: int, size: int, seed: int) -> np.ndarray:
+    """The places of one stretch of an epoch's positions; to permute a few at a time takes as long."""
+    return permute(np.arange(number * STRETCH, min(size, (number + 1) * STRETCH)), size, seed)
+
+
+def _ordered(places: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """`permute` of rising neighbours."""
+    numbers = range(int(places[0]) // STRETCH, int(places[-1]) // STRETCH + 1)
+    parts = [_stretch(number, size, seed) for number in numbers]
+    first = int(places[0]) - numbers[0] * STRETCH
+    return np.concatenate(parts)[first : first + len(places)]
+
+
 def global_batch(step: int, batch: int, sizes: int | Sizes, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The global batch of one step (0-based): (epochs, block ids), both (batch,) int64.
 
@@ -125,5 +141,5 @@ def global_batch(step: int, batch: int, sizes: int | Sizes, seed: int) -> tuple[
     for epoch in np.unique(epochs).tolist():
         chosen = epochs == epoch
         size = sizes if isinstance(sizes, int) else sizes[epoch]
-        ids[chosen] = permute(places[chosen], size, key(seed, "order", epoch))
+        ids[chosen] = _ordered(places[chosen], size, key(seed, "order", epoch))
     return epochs, ids

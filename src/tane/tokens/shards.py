@@ -125,6 +125,15 @@ class Shards:
         pieces = [self._parts[part][a:b] for part, a, b in self._places(start, stop)]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
+    def windows(self, starts: np.ndarray, length: int) -> np.ndarray | None:
+        """Tokens [a, a + length) for each start (B,), as (B, length); None where one reaches into another
+        file."""
+        part = int(np.searchsorted(self._starts, starts.min(), side="right")) - 1
+        if starts.max() + length > self._starts[part + 1]:
+            return None
+        tokens = np.asarray(self._parts[part])  # a memmap's own indexing costs several times as much
+        return np.lib.stride_tricks.sliding_window_view(tokens, length)[starts - self._starts[part]]
+
     def read_starts(self, start: int, stop: int) -> np.ndarray:
         """Which of the tokens [start, stop) start a word (n,) bool; an EOS does."""
         if self._bits is None:

@@ -7,7 +7,6 @@ iterates. What a run trains on and how it is evaluated is its `Work`; the loop k
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,13 +16,15 @@ from typing import Any
 import torch
 
 from tane import progress, resources, signals
-from tane.errors import DivergedError, Stopped
+from tane.errors import Stopped
 from tane.optim.groups import OptimSettings
 from tane.optim.sharded import whole
 from tane.ranks import World
 from tane.tokens.order import key
-from tane.training import checkpoint, spikes
+from tane.training import checkpoint
 from tane.training.ahead import Ahead
+from tane.training.judge import judge
+from tane.training.made import Made
 from tane.training.runtime import Runtime
 from tane.training.tracker import Tracker
 from tane.training.work import Work
@@ -69,7 +70,12 @@ class Loop:
     overdue: bool = False  # whether minutes since the last save say that it is time, by rank 0's clock
     norm: float = 0.0  # of the last gradient, before clipping
 
+    pending: Made | None = None  # the step before, where it is judged late
+
     def __post_init__(self) -> None:
+        # fp16 must know before the update whether it overflowed, and who stops at a spike too
+        prompt = self.runtime.device != "cuda" or self.runtime.precision == "fp16" or self.plan.stop_on_spike
+        self.delayed = not prompt
         self.batches = Ahead(self.work.micro_batches, on=self.runtime.device == "cuda")
 
     @property
@@ -108,34 +114,43 @@ class Loop:
         nats = self._gradients(batches, scale / targets)
         if nats is None:
             return False
-        self._update(nats, int(targets), scale)
-        self._clear()
-        state.step += 1
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = whole(torch.nn.utils.get_total_norm(grads)) / scale
         state.tokens += int(tokens)
-        state.seconds += time.perf_counter() - start
-        self._log(nats, int(targets), int(tokens), time.perf_counter() - start)
+        made = Made(state.step + 1, nats, norm, int(targets), int(tokens), state.tokens)
+        if self.delayed or judge(self, made):
+            self._update(grads, made, scale)
+        self.model.zero_grad()
+        state.step += 1
+        if self.delayed:
+            self._settle()  # the step before this one, while the device works on this one
+            self.pending = made.sent()
+        made.seconds = time.perf_counter() - start
+        state.seconds += made.seconds
+        if not self.delayed:
+            self._log(made)
         return True
 
-    def _gradients(self, batches: list[tuple[int, Batch]], factor: float) -> float | None:
-        """Nats of the global batch, with the gradients of `factor` times them in the model; None where a
+    def _gradients(self, batches: list[tuple[int, Batch]], factor: float) -> torch.Tensor | None:
+        """Nats of this process' batches, with the gradients of `factor` times them in the model; None where a
         signal came."""
         self.model.train()
         nats = torch.zeros((), device=self.runtime.device)
         try:
             for number, batch in batches:
                 if self.world.size == 1 and signals.requested():
-                    self._clear()
+                    self.model.zero_grad()
                     return None
                 torch.manual_seed(key(self.plan.seed, "dropout", self.state.step, number))
                 with self.work.inside.reducing(last=number == batches[-1][0]):
                     with self.runtime.autocast():
-                        loss = self.work.inside(self.work.loss, self._to_device(batch))
+                        loss = self.work.inside(self.work.loss, batch.to(self.runtime.device))
                     (loss * factor).backward()
                 nats += loss.detach()
         except (RuntimeError, MemoryError) as error:
             self._lessen(error)
         else:
-            return self.world.sum(nats.item())[0]
+            return nats
         return self._gradients(self.batches(self.state.step), factor)
 
     def _lessen(self, error: RuntimeError | MemoryError) -> None:
@@ -145,7 +160,7 @@ class Loop:
         smaller = self.work.lessen() if memory else None
         if smaller is None:
             raise error
-        self._clear()
+        self.model.zero_grad()
         self.batches.forget()
         if self.runtime.device == "cuda":
             torch.cuda.empty_cache()
@@ -154,27 +169,23 @@ class Loop:
         self.on_less(smaller)
         self.tracker.event("memory", self.state.step, **smaller)
 
-    def _update(self, nats: float, targets: int, scale: float) -> None:
-        """Finite check first, then clip, set the learning rate, and step."""
+    def _settle(self) -> None:
+        """Judge and log the step that was not yet looked at."""
+        made, self.pending = self.pending, None
+        if made is not None:
+            judge(self, made)
+            self._log(made)
+
+    def _update(self, grads: list[torch.Tensor], made: Made, scale: float) -> None:
+        """Clip, set the learning rate, and step."""
         state = self.state
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = whole(torch.nn.utils.get_total_norm(grads)).item() / scale
-        loss_finite, norm_finite = math.isfinite(nats), math.isfinite(norm)
-        if self.runtime.precision == "fp16" and loss_finite and not norm_finite and scale > 1:
-            state.loss_scale, state.good_steps = scale / 2, 0  # an overflow of fp16, not of the training
-            return
-        if not (loss_finite and norm_finite):
-            what = "loss" if not loss_finite else "gradient"
-            raise self.world.alike(DivergedError(
-                f"the {what} is not finite at step {state.step + 1} ({self.work.ids(state.step)[:8]}...); "
-                f"nothing was updated, the newest checkpoint is of step {self.saved_step}",
-                f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}",
-            ))  # fmt: skip
-        if spikes.leaps(state, nats / targets):
-            self._tell_spike(nats / targets)
-        factor = min(1.0, self.optim.clip / (norm + 1e-6)) if self.optim.clip else 1.0
-        if factor / scale != 1.0:
-            torch._foreach_mul_(grads, factor / scale)
+        factor: Any = 1.0 / scale
+        if self.optim.clip and self.delayed:  # on the device: reading the norm would wait for it
+            factor = (self.optim.clip / (made.norm.double() + 1e-6)).clamp(max=1.0)
+        elif self.optim.clip:
+            factor = min(1.0, self.optim.clip / (self.norm + 1e-6)) / scale
+        if self.delayed or factor != 1.0:
+            torch._foreach_mul_(grads, factor)
         multiplier = self.multiplier(state.step)
         for optimizer in self.parts.optimizers:
             for group in optimizer.param_groups:
@@ -183,45 +194,25 @@ class Loop:
         state.good_steps += 1
         if self.runtime.precision == "fp16" and state.good_steps % 1000 == 0:
             state.loss_scale = min(scale * 2, 2.0**24)
-        self.norm = norm
-
-    def _tell_spike(self, loss: float) -> None:
-        """Log a loss that leapt, and stop before the update where that is wished."""
-        step, told = self.state.step + 1, spikes.words(self.state, loss)
-        self.tracker.event("spike", step, loss=loss, usual=self.state.usual_loss)
-        if self.plan.stop_on_spike:
-            lower = f"lower the learning rate: --optim.lr {self.optim.lr / 3:.2g}"
-            raise self.world.alike(DivergedError(
-                f"{told}; nothing was updated, the newest checkpoint is of step {self.saved_step}",
-                f"{lower}; to train on all the same: --train.stop-on-spike false",
-            ))  # fmt: skip
-        progress.say(f"warning: {told}; training goes on (--train.stop-on-spike true stops there)")
 
     def multiplier(self, step: int) -> float:
         """Multiplier of the learning rate for the update that leads from `step` to the next."""
         return self.optim.schedule.multiplier(step, self.plan.total, self.plan.warmup, self.plan.decay)
 
-    def _clear(self) -> None:
-        for parameter in self.model.parameters():
-            parameter.grad = None
-
-    def _to_device(self, batch: Batch) -> Batch:
-        return batch if self.runtime.device == "cpu" else batch.to(self.runtime.device)
-
-    def _log(self, nats: float, targets: int, tokens: int, seconds: float) -> None:
-        state, step = self.state, self.state.step
+    def _log(self, made: Made) -> None:
+        state, step, nats = self.state, made.step, made.nats_of_all
         state.window_nats += nats
-        state.window_targets += targets
+        state.window_targets += made.targets
         state.log_nats += nats
-        state.log_targets += targets
-        self.tracker.advance(step, nats / targets, tokens / seconds)
+        state.log_targets += made.targets
+        speed = made.tokens / made.seconds
+        self.tracker.advance(step, nats / made.targets, speed)
         if step % LOG_EVERY == 0 or step == 1 or step == self.plan.total:
             mean = state.log_nats / state.log_targets
             state.log_nats, state.log_targets = 0.0, 0
-            rate = self.optim.lr * self.multiplier(step - 1)
             self.tracker.event(
-                "step", step, loss=mean, lr=rate, grad_norm=self.norm, tokens=state.tokens,
-                tokens_per_second=round(tokens / seconds),
+                "step", step, loss=mean, lr=self.optim.lr * self.multiplier(step - 1), grad_norm=self.norm,
+                tokens=made.seen, tokens_per_second=round(speed),
             )  # fmt: skip
 
     # ------------------------------------------------------------------------------ evaluate, save, stop
@@ -233,6 +224,7 @@ class Loop:
 
     def _evaluate(self) -> None:
         """What the validation set gives; keeps the best; decides about early stopping."""
+        self._settle()
         state, plan = self.state, self.plan
         valid = self.work.evaluate(lambda: self.world.any(signals.requested() is not None))
         if valid is None:  # a signal came; the evaluation is made again after the resume
@@ -274,6 +266,7 @@ class Loop:
 
     def save(self) -> None:
         """Publish a checkpoint of this step, let RUN/model follow the best, delete what need not be kept."""
+        self._settle()
         state, plan = self.state, self.plan
         checkpoint.save(self.run_dir, self.parts, state)
         self.saved_step, self.saved_at, self.overdue = state.step, time.monotonic(), False
@@ -292,6 +285,7 @@ class Loop:
         self.tracker.sync()
 
     def _stop(self) -> None:
+        self._settle()
         if self.saved_step != self.state.step:
             self.save()
         name = next((name for name in self.world.gather(signals.requested()) if name), None)

@@ -106,15 +106,18 @@ class Pretraining:
     def micro_batches(self, step: int) -> list[tuple[int, Batch]]:
         """This process' part of a step's global batch; the same blocks and masks however it is cut."""
         epochs, ids = self._places(step)
+        dealt = deal(cut(self.rows, self.micro_rows, self.world), self.world)
+        return [(n, self._batch(epochs[p.start : p.stop], ids[p.start : p.stop])) for n, p in dealt]
+
+    def _batch(self, epochs: np.ndarray, ids: np.ndarray) -> Batch:
+        at, objective = self.train_blocks.at, self.objective
+        if not objective.draws and epochs[0] == epochs[-1]:
+            rows = at(int(epochs[0])).rows(ids)
+            if rows is not None:
+                return objective.rows_batch(rows)
         places = list(zip(epochs.tolist(), ids.tolist(), strict=True))
-        at, made = self.train_blocks.at, []
-        for number, rows in deal(cut(self.rows, self.micro_rows, self.world), self.world):
-            some = places[rows.start : rows.stop]
-            keys = [key(self.sections.seed, "mask", epoch, i) for epoch, i in some]
-            made.append(
-                (number, self.objective.batch([at(epoch)[i] for epoch, i in some], keys, self.vocabulary))
-            )
-        return made
+        keys = [key(self.sections.seed, "mask", *place) if objective.draws else 0 for place in places]
+        return objective.batch([at(epoch)[i] for epoch, i in places], keys, self.vocabulary)
 
     def lessen(self) -> dict[str, Any] | None:
         """Halve the micro-batches; None where they are of one block."""

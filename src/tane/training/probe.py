@@ -216,6 +216,9 @@ class _MadeUp:
         """The blocks of an epoch: these."""
         return self
 
+    def rows(self, ids: np.ndarray) -> None:
+        """Nothing: they are made one by one."""
+
     def __getitem__(self, i: int) -> Block:
         """Block i; packed: texts of up to 32 tokens, else one of size + 1."""
         draw = np.random.default_rng(i)

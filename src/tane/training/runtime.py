@@ -106,9 +106,13 @@ class Runtime:
         """Set what torch keeps process-wide, and put it back afterwards."""
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         matmul = torch.get_float32_matmul_precision()
+        memory: Any = torch.utils.deterministic
+        filled = memory.fill_uninitialized_memory
         torch.set_num_threads(max(1, self.threads // self.world.local_size))
         if self.compiled or self.device == "cuda":  # else atomic adds make runs differ
             torch.use_deterministic_algorithms(True, warn_only=True)
+            # or every new tensor is filled first, which nothing of ours reads
+            memory.fill_uninitialized_memory = False
         if self.device == "cuda":
             torch.set_float32_matmul_precision("high")
         try:
@@ -116,4 +120,5 @@ class Runtime:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
+            memory.fill_uninitialized_memory = filled
             torch.set_float32_matmul_precision(matmul)

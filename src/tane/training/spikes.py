@@ -13,9 +13,9 @@ _LEARN = 20  # steps before anything can be called unusual
 _FAR = 10.0  # spreads above the mean; and at least twice the mean
 
 
-def words(state: TrainState, loss: float) -> str:
-    """What is said of a spike in the step that is being made."""
-    step, usual = state.step + 1, state.usual_loss
+def words(state: TrainState, loss: float, step: int) -> str:
+    """What is said of a spike in a step."""
+    usual = state.usual_loss
     return f"the loss leapt to {loss:.3f} at step {step}, where {usual:.3f} was usual"
 
 
