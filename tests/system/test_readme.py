@@ -4,8 +4,11 @@ import csv
 import fnmatch
 import importlib.util
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +22,7 @@ from tane.recipe import Recipe, options
 from tane.sample import __main__ as sample
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.text.ledger import Ledger
+from tane.training.tracker import read_metrics
 from tane.yamlio import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +39,7 @@ SMALL_BERT = (
 # a command that would take long (or its beginning, with a *) -> what is appended here, and only here
 APPENDED = {
     "tane train my.yaml": SMALL,
+    "torchrun *": f"{SMALL} --train.device cpu",
     "tane train my.yaml --run-dir runs/patient *": SMALL,
     "tane generate *": "--max-new-tokens 8",
     "python -m tane.sample --out *": "--count 300",
@@ -240,6 +245,8 @@ def test_commands_and_snippets_work_in_their_order(
                 ran += lines
     assert all(fnmatch.filter(ran, pattern) for pattern in APPENDED)
     names = {" ".join(line.split()[1:3]) for line in ran} | {line.split()[1] for line in ran}
+    [start] = [e for e in read_metrics("runs/wide", "start")]
+    assert start["processes"] == 2
     assert names >= set(cli.VERBS) - {"demo"}  # test_demo.py runs the demo
     assert Recipe.load("runs/further/recipe.yaml").train.freeze  # a pretrained model with a tokenizer of ours
     assert Recipe.load("runs/lora/recipe.yaml").flat()["task.lora.rank"] == 8
@@ -259,6 +266,13 @@ def run_command(line: str, where: str, capsys: pytest.CaptureFixture[str]) -> No
     capsys.readouterr()
     if words[:3] == ["python", "-m", "tane.sample"]:
         code = sample.main(words[3:])
+    elif words[0] == "torchrun":
+        command = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+        )
+        code = done.returncode
+        print(done.stderr, file=sys.stderr)
     else:
         assert words[0] == "tane", f"{where}: {line}"
         code = cli.main(words[1:])

@@ -34,8 +34,8 @@ FAULTS: tuple[Fault, ...] = tuple(
     sorted((fault for module in _MODULES for fault in module.FAULTS), key=lambda fault: _place(fault.row))
 )
 NOT_TESTED = {
-    "22": "another number of processes: training in several processes is not there yet",
-    "26": "one rank killed: training in several processes is not there yet",
+    "22": "another number of processes: by `pytest tests/training/test_wide.py`, once, not many times",
+    "26": "one rank killed: by `pytest tests/training/test_wide.py`, once, not many times",
     "36": "requests from other sites: there is no playground yet",
     "37": "requests that are too large or too slow: there is no playground yet",
     "38": "many clients: there is no playground yet",
