@@ -12,6 +12,8 @@ it:
     least_tokens                     tokens of text without which there is nothing to train on
     blocks(tokens, vocabulary)       how a token stream, or a mix of inputs by weight, becomes examples: an
                                      object with `sizes` and `at(epoch)[i] -> Block` (tokens/blocks.py)
+    draws                            whether a batch depends on the keys; where not, `rows_batch(rows)` makes
+                                     one of whole blocks (B, length) that were read at once (`Blocks.rows`)
     batch(blocks, keys, vocabulary) -> Batch
                                      examples to tensors and targets; `keys` are one random key a row, derived
                                      from (seed, epoch, block id), or from the block id alone in evaluation
