@@ -7,6 +7,7 @@ iterates. What a run trains on and how it is evaluated is its `Work`; the loop k
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from tane.training.work import Work
 from tane.types import Batch, TrainState
 
 LOG_EVERY = 10  # steps between two lines of the log
+COLLECT_EVERY = 50  # steps between two collections of Python's garbage
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class Loop:
         state.seconds += made.seconds
         if not self.delayed:
             self._log(made)
+        if state.step % COLLECT_EVERY == 0:
+            gc.collect(1)  # on the same step everywhere, so that no process waits for another's
         return True
 
     def _gradients(self, batches: list[tuple[int, Batch]], factor: float) -> torch.Tensor | None:
@@ -214,8 +218,6 @@ class Loop:
                 "step", step, loss=mean, lr=self.optim.lr * self.multiplier(step - 1), grad_norm=self.norm,
                 tokens=made.seen, tokens_per_second=round(speed),
             )  # fmt: skip
-
-    # ------------------------------------------------------------------------------ evaluate, save, stop
 
     def _evaluation_due(self) -> bool:
         step = self.state.step

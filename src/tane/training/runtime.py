@@ -7,6 +7,7 @@ compiled.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -106,8 +107,10 @@ class Runtime:
         """Set what torch keeps process-wide, and put it back afterwards."""
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         matmul = torch.get_float32_matmul_precision()
+        collecting = gc.isenabled()
         memory: Any = torch.utils.deterministic
         filled = memory.fill_uninitialized_memory
+        gc.disable()  # or it stops a step for a while when it likes; the loop collects at fixed steps
         torch.set_num_threads(max(1, self.threads // self.world.local_size))
         if self.compiled or self.device == "cuda":  # else atomic adds make runs differ
             torch.use_deterministic_algorithms(True, warn_only=True)
@@ -118,6 +121,8 @@ class Runtime:
         try:
             yield
         finally:
+            if collecting:
+                gc.enable()
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
             memory.fill_uninitialized_memory = filled
