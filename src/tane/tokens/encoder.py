@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tane.errors import InputError
-from tane.tokens import taken
+from tane.tokens import by_lines, taken
 from tane.tokens.places import Inside
 from tane.tokens.roads import open_road
 from tane.types import Vocabulary
@@ -68,6 +68,12 @@ class Encoder:
     def tokenizer(self) -> Any:
         """The tokenizer in transformers' own class."""
         return taken.load(self.name)
+
+    @cached_property
+    def lines(self) -> by_lines.ByLines | None:
+        """A faster road to the same ids, for much text; None where the tokenizer has none."""
+        plain = self._road.plain
+        return None if plain is None else by_lines.open_lines(plain, self.encode_batch)
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids (n,) of each text, int64."""

@@ -44,10 +44,12 @@ class Road(Protocol):
     """One way from texts to ids.
 
     specials: the roles' token ids, None where the folder has none; special_ids: all special ids, rising;
-    word_table: of each id whether it starts a word (V,) bool, where the tokenizer cuts words itself.
+    word_table: of each id whether it starts a word (V,) bool, where the tokenizer cuts words itself; plain:
+    the folder whose tokenizer.json alone decides on ids, None where more does.
     """
 
     parallel: bool
+    plain: Path | None
     vocab_size: int
     specials: dict[str, int | None]
     special_ids: tuple[int, ...]
@@ -122,7 +124,8 @@ class _Json:
     parallel = True
     word_table: np.ndarray | None = None
 
-    def __init__(self, backend: Any, specials: dict[str, int | None]) -> None:
+    def __init__(self, folder: Path, backend: Any, specials: dict[str, int | None]) -> None:
+        self.plain: Path | None = folder
         self.backend, self.specials = Backend(backend), specials
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
         added = {i: t.content for i, t in backend.get_added_tokens_decoder().items() if t.special}
@@ -145,7 +148,7 @@ class _Json:
             return None  # transformers would add one
         if backend.get_vocab_size() > MOST_PIECES:
             return None
-        return cls(backend, {role: _id(special, token) for role, token in tokens.items()})
+        return cls(folder, backend, {role: _id(special, token) for role, token in tokens.items()})
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         found = self.backend.encode(texts)
@@ -187,6 +190,7 @@ class _Words:
     """BertJapaneseTokenizer's WordPieces of MeCab's or Sudachi's words."""
 
     parallel = False
+    plain: Path | None = None
 
     def __init__(
         self, vocabulary: dict[str, int], segmenter: words.Segmenter, config: dict[str, Any]
@@ -302,6 +306,7 @@ class _Cache(dict[str, tuple[int, ...]]):
 class _Transformers:
     """Any other tokenizer, in transformers' class."""
 
+    plain: Path | None = None
     word_table: np.ndarray | None = None
 
     def __init__(self, tokenizer: Any) -> None:

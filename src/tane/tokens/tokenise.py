@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tane import files
+from tane import files, progress
 from tane.errors import InputError
 from tane.text.corpus import Corpus, Part
+from tane.tokens.by_lines import ByLines
 from tane.tokens.encoder import Encoder
 from tane.tokens.shards import SPLITS, token_dtype, write_index
 from tane.tokens.tasks import Writer, added, make_all, make_slice, part_name
@@ -31,16 +32,18 @@ class Tokens:
     kind, doing, suffix = "shard", "tokenising", ".bin"
     child = "tane.tokens.tokenise:encode_slice"
 
-    def __init__(self, corpus: Corpus, encoder: Encoder) -> None:
-        self.corpus, self.encoder = corpus, encoder
+    def __init__(self, corpus: Corpus, encoder: Encoder, *, fast: bool = True) -> None:
+        self.corpus, self.encoder, self.fast = corpus, encoder, fast
         self.job = {"corpus": str(corpus.folder), "tokenizer": encoder.name}
 
     def writer(self, folder: Path, name: str) -> Writer:
         """A writer of token files."""
-        return _TokenWriter(folder, name, self.encoder)
+        return _TokenWriter(folder, name, self.encoder, self.encoder.lines if self.fast else None)
 
     def finish(self, folder: Path, part: Part, results: list[dict[str, Any]]) -> dict[str, Any]:
         """Write the indexes of one part's files, leave out empty ones, and add the counts up."""
+        if any(result["differ"] for result in results):
+            results = [self._again(folder, part)]
         for split in SPLITS:
             lengths = [length for result in results for length in result["lengths"][split]]
             path = folder / f"{split}-{part_name(part)}.bin"
@@ -51,18 +54,44 @@ class Tokens:
                 path.unlink()
         return added([result["counts"] for result in results], COUNTS)
 
+    def _again(self, folder: Path, part: Part) -> dict[str, Any]:
+        """Write one part's files anew, all by the tokenizer's `tokenizer.json`."""
+        progress.say(
+            f"warning: part {part_name(part)}: the fast way to encode differs from tokenizer.json; "
+            "the part is encoded again without it"
+        )
+        every = {
+            "part": part.number, "first": 0, "last": part.counts["documents"],
+            "folder": str(folder), "name": part_name(part),
+        }  # fmt: skip
+        return make_slice(Tokens(self.corpus, self.encoder, fast=False), every, lambda size: None)
+
 
 class _TokenWriter:
-    """Writes the tokens of some documents of one part, a file a split, and counts them."""
+    """Writes the tokens of some documents of one part, a file a split, and counts them.
 
-    def __init__(self, folder: Path, name: str, encoder: Encoder) -> None:
+    lines: the encoder's faster road, if it is to be taken. Its ids are proven to be those of the encoder, and
+    yet a sample of documents, the first among them, is compared: libraries change.
+    """
+
+    def __init__(self, folder: Path, name: str, encoder: Encoder, lines: ByLines | None) -> None:
         self.encoder, self.dtype = encoder, token_dtype(encoder.vocab_size)
+        self.lines, self.begun, self.differ = lines, False, False
         self.files = {split: open(folder / f"{split}-{name}.bin", "wb") for split in SPLITS}  # noqa: SIM115
         self.lengths: dict[str, list[int]] = {split: [] for split in SPLITS}
         self.counts = {split: dict.fromkeys(COUNTS, 0) for split in SPLITS}
 
     def write(self, batch: list[tuple[str, str, bool]]) -> None:
-        encoded = self.encoder.encode_batch([text for _, text, _ in batch])
+        texts = [text for _, text, _ in batch]
+        encoded = (self.lines or self.encoder).encode_batch(texts)
+        if self.lines is not None:
+            looked = [
+                number for number, (_, _, check) in enumerate(batch) if check or not (self.begun or number)
+            ]
+            exact = self.encoder.encode_batch([texts[number] for number in looked])
+            self.begun = True
+            if not all(np.array_equal(encoded[n], ids) for n, ids in zip(looked, exact, strict=True)):
+                self.differ, self.lines = True, None  # what is written by then is written again by `finish`
         eos = np.array([self.encoder.eos_id], dtype=np.int64)
         rows: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
         for (split, text, check), ids in zip(batch, encoded, strict=True):
@@ -86,7 +115,7 @@ class _TokenWriter:
     def close(self) -> dict[str, Any]:
         for file in self.files.values():
             file.close()
-        return {"counts": self.counts, "lengths": self.lengths}
+        return {"counts": self.counts, "lengths": self.lengths, "differ": self.differ}
 
 
 def encode_slice(job: dict[str, Any], advance: Callable[[int], object]) -> dict[str, Any]:
