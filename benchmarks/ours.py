@@ -20,9 +20,7 @@ from tane.types import Batch, TrainState
 
 def resolved(recipe: Recipe) -> Recipe:
     """The recipe with every `auto` of the machine as a concrete value."""
-    recipe = recipe.with_values(run.resolve_machine(recipe.train))
-    micro = run.resolve_micro(recipe.sections(), recipe.train.device)
-    return recipe.with_values({"train.micro_batch_tokens": micro})
+    return recipe.with_values(run.resolve_machine(recipe.train))
 
 
 def batches_of(loop: Loop, step: int) -> list[Batch]:
