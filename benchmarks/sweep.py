@@ -168,12 +168,18 @@ def compare(runs: list[dict[str, Any]], default: str) -> list[dict[str, Any]]:
                "spread": statistics.stdev(values) if len(values) > 1 else math.nan}  # fmt: skip
         if name != default and gap:
             row["gap"] = statistics.fmean(gap)
-            row["error"] = max(spreads.get(name, 0.0), usual) / math.sqrt(len(gap))
+            row["error"] = max(usual, spreads.get(name, usual)) / math.sqrt(len(gap))
             clear = len(gap) > 1 and abs(row["gap"]) > 3 * row["error"]
             row["verdict"] = ("better" if row["gap"] < 0 else "worse") if clear else "cannot tell"
+            row["verdict"] = "" if len(gap) == 1 else row["verdict"]
             row["verdict"] = "diverged" if math.isnan(row["gap"]) else row["verdict"]
         rows.append(row)
     return rows
+
+
+def within(spread: float) -> str:
+    """A spread as it stands behind a figure; nothing where it is not known."""
+    return "" if math.isnan(spread) else f" ± {spread:.4f}"
 
 
 def table(stage: str) -> str:
@@ -181,8 +187,8 @@ def table(stage: str) -> str:
     runs = load(stage)
     lines = ["| experiment | seeds | valid loss | against the default | verdict |", "|---|---|---|---|---|"]
     for row in sorted(compare(runs, STAGES[stage].default), key=lambda r: (math.isnan(r["mean"]), r["mean"])):
-        gap = f"{row['gap']:+.4f} ± {row['error']:.4f}" if "gap" in row else ""
-        spread = "" if math.isnan(row["spread"]) else f" ± {row['spread']:.4f}"
+        gap = f"{row['gap']:+.4f}{within(row['error'])}" if "gap" in row else ""
+        spread = within(row["spread"])
         cells = [row["name"], str(row["seeds"]), f"{row['mean']:.4f}{spread}", gap, row.get("verdict", "")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -500,7 +500,7 @@ VERBS: dict[str, Verb] = {
         ),
     ),
     "plan": Verb(
-        "derived values of a recipe: parameters, steps, memory, disk; runs nothing but with --probe",
+        "derived values of a recipe: parameters, steps, memory, disk; with --probe time",
         _plan,
         (
             flag(

@@ -116,8 +116,8 @@ class Muon(OptimSettings):
 
     name: Literal["muon"] = option("muon", "the optimizer: Muon for hidden matrices, AdamW for the rest")
     lr: float = option(5e-3, "peak learning rate", gt=0, lt=10, resume="free")
-    momentum: float = option(0.95, "momentum of the matrices (Nesterov)", ge=0, lt=1, resume="free")
-    beta1: float = option(0.9, "AdamW's decay of the first moment", ge=0, lt=1, resume="free")
+    momentum: float = option(0.9, "momentum of the matrices (Nesterov)", ge=0, lt=1, resume="free")
+    beta1: float = option(0.6, "AdamW's decay of the first moment", ge=0, lt=1, resume="free")
     beta2: float = option(0.95, "AdamW's decay of the second moment", ge=0, lt=1, resume="free")
 
     def build(self, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
