@@ -31,11 +31,11 @@ VARLEN = "tane_varlen"  # its name among transformers' attention functions
 
 def usual_way(device: str, precision: str, packs: bool, length: int) -> Way:
     """The fastest way on a device, by docs/LOG.md."""
-    if not packs:
-        return "sdpa"
-    if device == "cuda":
-        return "varlen" if precision != "fp32" and _kernel() is not None else "sdpa"
-    return "eager" if device == "cpu" and length <= LONGEST_EAGER else "sdpa"
+    if device == "cpu":
+        return "eager" if length <= LONGEST_EAGER else "sdpa"
+    return (
+        "varlen" if packs and device == "cuda" and precision != "fp32" and _kernel() is not None else "sdpa"
+    )
 
 
 class Attention:

@@ -17,7 +17,7 @@ from tane.model.attention import Attention
 from tane.model.heads import transform_of
 from tane.types import IGNORE, Batch
 
-CHUNK_BYTES = 16 << 20  # fp32 logits held at once: what a CPU's cache holds
+CHUNK_BYTES = 8 << 20  # fp32 logits held at once: what a CPU's cache holds
 GPU_CHUNK_BYTES = 2 << 30  # a GPU reads and writes the whole gradient of the weight for each chunk
 
 
@@ -48,11 +48,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = (part @ w.t()).float()  # (chunk, V)
             if bias is not None:
                 logits += bias.float()
-            top = logits.logsumexp(1, keepdim=True)
-            total += (top - logits.gather(1, y)).sum(dtype=total.dtype)
+            right, top = logits.gather(1, y), logits.amax(1, keepdim=True)
+            grad = logits.sub_(top).exp_()  # the one pass of exponentials serves loss and gradient
+            whole = grad.sum(1, keepdim=True)
+            total += (whole.log() + top - right).sum(dtype=total.dtype)
             if not (need_h or need_w or need_b):
                 continue
-            grad = logits.sub_(top).exp_()  # softmax
+            grad.div_(whole)  # softmax
             grad.scatter_add_(1, y, grad.new_full(y.shape, -1.0))
             if grad_b is not None:
                 grad_b += grad.sum(0)
