@@ -62,6 +62,7 @@ def found(capsys: pytest.CaptureFixture[str], name: str, *arguments: Any) -> dic
 
 
 @pytest.mark.usefixtures("benchmarks")
+@pytest.mark.slow
 class TestPeers:
     def test_the_trainer(self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = data.parent / "train.bin"

@@ -171,7 +171,11 @@ def test_the_folder_of_a_sharded_run_opens_without_tane(ground: Ground) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("causal-adamw-ddp", (1, 4)), pytest.param("causal-muon-fsdp", (1, 4), marks=pytest.mark.slow)],
+    [
+        ("causal-adamw-ddp", (1,)),
+        pytest.param("causal-adamw-ddp", (4,), marks=pytest.mark.slow),
+        pytest.param("causal-muon-fsdp", (1, 4), marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_of_two_goes_on_on_one_and_on_four(
     ground: Ground, name: str, sizes: tuple[int, ...], tmp_path: Path
@@ -266,6 +270,7 @@ class Started:
         )
 
 
+@pytest.mark.slow
 def test_signals_and_deaths_of_one_end_all_and_the_run_goes_on(
     data_dir: Path, sample_text: Path, tmp_path: Path
 ) -> None:

@@ -5,9 +5,9 @@ What is sent between processes is sent by all of them: call `whole` on each, in 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -34,8 +34,6 @@ def like(value: Tensor, live: Tensor) -> Tensor:
 
 
 def _parted() -> type[Any]:
-    if not torch.distributed.is_available():
-        return type(None)
-    from torch.distributed.tensor import DTensor
-
-    return DTensor
+    # whoever parts a tensor has imported this, which takes a second that a single process need not spend
+    module = sys.modules.get("torch.distributed.tensor")
+    return type(None) if module is None else module.DTensor
