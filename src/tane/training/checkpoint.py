@@ -108,7 +108,6 @@ def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
             DivergedError(f"the weights {name} are not finite at step {state.step}; nothing was saved")
         )
     shares = _shares(parts)
-
     weights = shares.pop("model", None)
     apart = [*shares.values(), *([weights] if weights is not None and weights.several else [])]
 

@@ -71,7 +71,6 @@ class Loop:
     saved_step: int = -1
     overdue: bool = False  # whether minutes since the last save say that it is time, by rank 0's clock
     norm: float = 0.0  # of the last gradient, before clipping
-
     pending: Made | None = None  # the step before, where it is judged late
 
     def __post_init__(self) -> None:
