@@ -21,36 +21,33 @@ from causal_parts import Peers
 HERE = Path(__file__).parent
 SIZES = ((2, 128), (4, 256), (6, 384), (8, 512))  # layers, width
 MEGABYTES = (8, 32, 128)
-PAIRS = 30  # whole and bare steps of a round
+PAIRS = 20  # whole and bare steps of a round
 
 
 def script(name: str, *arguments: str) -> list[str]:
     return [sys.executable, str(HERE / name), *arguments]
 
 
-def load(bench: Any, rounds: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+def load(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
     """Random windows of tokens; and what share of a training step they are."""
     step = runner.measured(script("loop_cost.py", str(bench.data), "--steps", "10"))
-    tokens, results = str(Peers(bench).tokens), []
-    for block in (256, 1024):
-        size = ("--block", str(block), "--seconds", "3")
-        tokenizer = ("--tokenizer", str(bench.data / "tokenizer"))
-        commands = {
-            "tane, steps of 65,536 tokens": ["tane", str(bench.data), *size, "--tokens", "65536"],
-            "tane, steps of 2,048 tokens": ["tane", str(bench.data), *size],
-            "nanoGPT's windows": ["windows", tokens, *size],
-            "list rows, transformers' collator": ["rows", tokens, *size],
-            "tutorial's stream of lists": ["stream", str(bench.train), *size, *tokenizer],
-        }
-        made = [runner.Side(n, script("loading.py", *c), "tokens_per_s") for n, c in commands.items()]
-        result = runner.interleave(f"Loading, blocks of {block}", made, rounds)
-        share = 100 * 2048 / result["rows"][1]["median"] / step["step_s"]
-        result["notes"] = (
-            f"Tokens a second of batches, in steps of 2,048 tokens where nothing else is said. tane's "
-            f"loading is {share:.2f} % of a training step of so many ({step['step_s']:.3f} s, GPT-2 4x256)."
-        )
-        results.append(result)
-    return results
+    tokens, size = str(Peers(bench).tokens), ("--block", "256", "--seconds", "3")
+    tokenizer = ("--tokenizer", str(bench.data / "tokenizer"))
+    commands = {
+        "tane, steps of 65,536 tokens": ["tane", str(bench.data), *size, "--tokens", "65536"],
+        "tane, steps of 2,048 tokens": ["tane", str(bench.data), *size],
+        "nanoGPT's windows": ["windows", tokens, *size],
+        "list rows, transformers' collator": ["rows", tokens, *size],
+        "tutorial's stream of lists": ["stream", str(bench.train), *size, *tokenizer],
+    }
+    made = [runner.Side(n, script("loading.py", *c), "tokens_per_s") for n, c in commands.items()]
+    result = runner.interleave("Loading: batches of random blocks of 256", made, rounds)
+    share = 100 * 2048 / result["rows"][1]["median"] / step["step_s"]
+    result["notes"] = (
+        f"Tokens a second of batches, in steps of 2,048 tokens where nothing else is said. tane's "
+        f"loading is {share:.2f} % of a training step of so many ({step['step_s']:.3f} s, GPT-2 4x256)."
+    )
+    return result
 
 
 def overhead(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:

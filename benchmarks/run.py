@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import causal_parts
@@ -269,6 +270,7 @@ def main() -> None:
         own = "" if args.baseline.parent == HERE else " --baseline SCRIPT"
         own += "" if args.masked_baseline.parent == HERE else " --masked-baseline SCRIPT"
         for part in args.part:  # each is written when it ends, so that a later one that fails loses nothing
+            began = time.perf_counter()
             if part in PARTS:
                 bench = bench or Bench(text, args.baseline, work)
                 made = PARTS[part](bench, args.rounds, args)
@@ -279,6 +281,7 @@ def main() -> None:
             without_paths(results, args, text, work)
             runner.write(results, f"python benchmarks/run.py --part {part} --rounds {args.rounds}{own}")
             print("\n".join(runner.table(result) for result in results), flush=True)
+            print(f"{part}: {(time.perf_counter() - began) / 60:.1f} minutes", file=sys.stderr, flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
