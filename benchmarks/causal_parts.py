@@ -155,7 +155,8 @@ def time_to_loss(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str,
         f"{SHAPE}. The tutorial: Adam at a constant 1e-4. tane: its recipe as it is, each length a run of "
         f"its own, since the rate falls within the run ({lengths}); the last {reached} the tutorial's loss. "
         f"{rounds} rounds; from the second on the tutorial's loop makes {part} steps, told as {steps}. Whole "
-        f"processes, once: {peer['wall_seconds']:.0f} s and {ours['wall_seconds']:.0f} s. The loss by the tutorial's measure, without line ends and ends of texts."
+        f"processes, once: {peer['wall_seconds']:.0f} s and {ours['wall_seconds']:.0f} s. The loss by the "
+        "tutorial's measure, without line ends and ends of texts."
     )
     title = "Time to the loss of the tutorial's loop"
     return {"title": title, "rounds": rounds, "notes": notes, "rows": [row], "markdown": table}

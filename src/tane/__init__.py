@@ -39,6 +39,7 @@ _PUBLIC = {
     "plot_fills": "tane.use.plots",
     "plot_confusion": "tane.use.plots",
     "show_masks": "tane.use.show",
+    "report": "tane.reporting",
     "Result": "tane.types",
     "TaneError": "tane.errors",
 }

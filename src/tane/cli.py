@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import re
@@ -130,6 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"tane {tane.__version__}")
         return 0
     as_json, debug = "--json" in arguments, "--debug" in arguments
+    _speakable()
     try:
         with _terminable():
             return _run(arguments)
@@ -186,8 +188,17 @@ def _print_json(value: dict[str, Any]) -> None:
     print(text, flush=True)
 
 
+def _speakable() -> None:
+    """What the console's encoding lacks (a Japanese Windows console speaks cp932) is spelled, not fatal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and (stream.encoding or "").lower() != "utf-8":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run(arguments: list[str]) -> int:
     verb, values, overrides = parse(arguments)
+    if sys.stderr.isatty() and not (values.quiet or verb.quick):  # what follows takes seconds to begin
+        print(f"tane {tane.__version__}: {verb.meaning}", file=sys.stderr, flush=True)
     from tane import progress, ranks
 
     try:

@@ -183,13 +183,13 @@ LOGS = (
         "prompts",
         (written("p.txt", "吾輩は猫である。\nHello\n\n"), written("p.txt", "\ufeff一\r\n二\r\n")),
         lambda path: _prompts(path),
-        ("tane.verbs",),
+        ("tane.verbs.models",),
     ),
 )
 
 
 def _prompts(path: Path) -> object:
-    from tane.verbs import _prompt_lines
+    from tane.verbs.models import _prompt_lines
 
     return _prompt_lines(str(path))
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tane import demo as module
+from tane.demo import demo
 from tane.errors import ResourceError, TaneError
 from tane.sample import CLOZE
 from tane.text.corpus import Corpus
 from tane.training.tracker import read_metrics
-from tane.use import demo as module
-from tane.use.demo import demo
 
 Captured = pytest.CaptureFixture[str]
 

@@ -29,6 +29,7 @@ def settings(data: Path, run: Path, text: Path) -> dict[str, Any]:
             "precision": "fp32",
             "save_every": "1000 steps",
             "tensorboard": False,
+            "samples": False,
         },
     }
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tane import hardware
 from tane.model.attention import Attention, Way
 from tane.model.build import ModelSettings, build_config
 from tane.model.loss import Loss
@@ -259,8 +260,8 @@ def write(path: Path, text: str) -> None:
 
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proc, groups = tmp_path / "proc", tmp_path / "cgroup"
-    monkeypatch.setattr(free, "PROC", proc)
-    monkeypatch.setattr(free, "CGROUP", groups)
+    monkeypatch.setattr(hardware, "PROC", proc)
+    monkeypatch.setattr(hardware, "CGROUP", groups)
     assert free.free_memory("cpu") is None
     write(proc / "meminfo", "MemTotal: 8000 kB\nMemAvailable:  6000 kB\n")
     assert free.free_memory("cpu") == 6000 * 1024

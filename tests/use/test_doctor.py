@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import tane
-from tane import cli, errors
+from tane import cli, errors, hardware
 from tane.use import doctor, machine, traps
 
 GB = 10**9
@@ -50,8 +50,8 @@ class Place:
         self.proc("self/cgroup", "0::/box\n")
         self.proc("meminfo", "MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable: 12000000 kB\n")
         self.proc("mounts", "/dev/sda / ext4 rw 0 0\nproc /proc proc rw 0 0\n")
-        patch.setattr(machine, "PROC", folder / "proc")
-        patch.setattr(machine, "CGROUP", folder / "cgroup")
+        patch.setattr(hardware, "PROC", folder / "proc")
+        patch.setattr(hardware, "CGROUP", folder / "cgroup")
         self.space(500 * GB)
         patch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
         patch.setattr(os, "cpu_count", lambda: 8)
@@ -311,21 +311,21 @@ def test_a_gpu_that_works_is_no_trap(place: Place) -> None:
 
 
 def test_the_limits_of_a_container(place: Place) -> None:
-    assert machine.cores() == {"machine": 8, "affinity": 2, "limit": None, "usable": 2}
+    assert hardware.cores() == {"machine": 8, "affinity": 2, "limit": None, "usable": 2}
     place.patch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     place.group("cpu.max", "max 100000")
     place.group("box/cpu.max", "250000 100000")
-    assert machine.cores() == {"machine": 8, "affinity": 8, "limit": 2.5, "usable": 3}
+    assert hardware.cores() == {"machine": 8, "affinity": 8, "limit": 2.5, "usable": 3}
     place.proc("self/cgroup", "4:memory:/box\n1:cpu,cpuacct:/box/inner\n0::/\n")  # control groups, version 1
     shutil.rmtree(place.folder / "cgroup")
     place.group("cpu/box/cpu.cfs_quota_us", "400000")
     place.group("cpu/box/cpu.cfs_period_us", "100000")
     place.group("cpu/cpu.cfs_quota_us", "-1")
-    assert machine.cores()["limit"] == 4
+    assert hardware.cores()["limit"] == 4
     place.group("memory/box/memory.limit_in_bytes", "2000000000")
     place.group("memory/box/memory.usage_in_bytes", "500000000")
     place.group("memory/memory.limit_in_bytes", "9223372036854771712")
-    assert machine.memory() == {"total": 16_384_000_000, "available": 1_500_000_000, "limit": 2_000_000_000}
+    assert hardware.memory() == {"total": 16_384_000_000, "available": 1_500_000_000, "limit": 2_000_000_000}
 
 
 def test_a_user_without_a_home(place: Place) -> None:

@@ -150,6 +150,15 @@ class Loss:
             right[start : start + chunk] = logits.argmax(1) == wanted
         return nats, right
 
+    @torch.no_grad()
+    def likeliest(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
+        """(probabilities (n, count) fp32, pieces (n, count)), the likeliest first, at each of the few targets
+        of the batch in the order of the rows; in evaluation, without gradients."""
+        states, _ = self._targets(batch)
+        logits = (states if self.head is None else self.head(states)).float()
+        found = logits.softmax(-1).topk(min(count, logits.shape[-1]))
+        return found.values, found.indices
+
     def per_target(self, batch: Batch) -> Tensor:
         """Nats of each target in the order of the rows, (n,) fp32."""
         return self.predictions(batch)[0]

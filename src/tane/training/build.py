@@ -34,12 +34,14 @@ class Built:
     valid_shards: Shards | None
     train_blocks: Any
     valid_blocks: Any
+    encoder: Encoder | None = None  # None: nothing is shown of what the model says
 
 
 def build(sections: Sections, data_dir: Path) -> Built:
     """Model and blocks; raises InputError where the text is too short for one step."""
     objective, size = sections.objective, sections.objective.block_size
-    vocabulary = Encoder(data_dir / "tokenizer").vocabulary
+    encoder = Encoder(data_dir / "tokenizer")
+    vocabulary = encoder.vocabulary
     words = data_dir / "words" if objective.word_starts else None
     train, valid = (Shards(data_dir / "shards", split, words) for split in ("train", "valid"))
     source = mixed(train, sections.seed)
@@ -69,7 +71,7 @@ def build(sections: Sections, data_dir: Path) -> Built:
         default_preset=objective.default_preset, tokenizer_dir=data_dir / "tokenizer",
     )  # fmt: skip
     freeze(model, sections.train.freeze)
-    return Built(model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks)
+    return Built(model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks, encoder)
 
 
 def choose_attention(sections: Sections, model: Any, vocabulary: Vocabulary) -> Attention:

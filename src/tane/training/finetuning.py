@@ -121,6 +121,10 @@ class Finetuning:
         scores = self.task.judge(self.train_gold, self.valid_gold, outputs, self.names, full=False).scores
         return {"loss": loss / targets, **scores, "targets": targets}
 
+    def samples(self) -> dict[str, Any]:
+        """Nothing: the wrong answers of the validation examples are told at the end."""
+        return {}
+
     def score(self, valid: Valid) -> float:
         """The task's metric, the higher the better; one that is undefined is the worst."""
         metric = self.task.decides

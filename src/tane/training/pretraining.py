@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from tane.training import checkpoint
 from tane.training.build import Built, build, choose_attention
 from tane.training.memory import micro_rows
 from tane.training.runtime import Runtime, choose_micro_rows
+from tane.training.samples import Continued, Filled
 from tane.training.settings import Sections
 from tane.training.wide import Inside, cut, deal, require_rows, spread
 from tane.training.work import Valid
@@ -64,7 +66,7 @@ class Pretraining:
         train, objective = sections.train, sections.objective
         self.inside, self.world = inside or Inside(loss.model), machine.world
         self.sections, self.objective, self.loss, self.machine = sections, objective, loss, machine
-        self.vocabulary = built.vocabulary
+        self.built, self.vocabulary = built, built.vocabulary
         self.train_blocks, self.valid_blocks = built.train_blocks, built.valid_blocks
         self.rows = batch_rows(sections)
         self.micro_rows = choose_micro_rows(
@@ -161,6 +163,38 @@ class Pretraining:
             "accuracy": correct / count,
             "targets": int(count),
         }
+
+    def samples(self) -> dict[str, Any]:
+        """How a few validation texts are continued, or their hidden words filled; see samples.py."""
+        if self.looks is None:
+            return {}
+        model = self.loss.model
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), self.machine.autocast(), torch.compiler.set_stance("force_eager"):
+                return self.looks.look(self._likeliest)
+        finally:
+            model.train(training)
+
+    def _likeliest(self, batch: Batch, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        found = self.inside(self.loss.likeliest, batch.to(self.machine.device), count)
+        return found[0].cpu(), found[1].cpu()
+
+    @cached_property
+    def looks(self) -> Continued | Filled | None:
+        """What is looked at with each evaluation."""
+        built, objective = self.built, self.objective
+        if built.valid_blocks is None or built.valid_shards is None or built.encoder is None:
+            return None
+        if not self.sections.train.samples:
+            return None
+        if objective.scores_all_text:
+            return Continued(built.encoder, built.valid_shards, objective.block_size, self.sections.seed)
+        block = built.valid_blocks[0]
+        batch = objective.batch([block], [key("valid", 0)], self.vocabulary)
+        borders = np.flatnonzero(np.diff(block.segments[: block.length], prepend=-1, append=-1))
+        return Filled(built.encoder, batch, borders, block.ids)
 
     def score(self, valid: Valid) -> float:
         """The lower the loss, the better."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tane import files, progress, resources
+from tane import files, hardware, progress, resources
 from tane.errors import InputError, IntegrityError, ResourceError
 from tane.model.build import hushed
 from tane.optim.groups import OptimSettings
@@ -127,9 +127,8 @@ def fit(
         tracker.event(
             "start", state.step, total=plan.total, parameters=parameters, device=machine.device,
             precision=machine.precision, threads=machine.threads, processes=world.size,
-            parallel=work.inside.way, torch=torch.__version__,
-            verify="full" if full else "fast",
-            **parts.fingerprints,
+            parallel=work.inside.way, torch=torch.__version__, machine=_hardware(machine.device),
+            versions=hardware.versions(), verify="full" if full else "fast", **parts.fingerprints,
         )  # fmt: skip
         progress.say(
             f"{parameters:,} parameters, {plan.total:,} steps of "
@@ -139,7 +138,7 @@ def fit(
             + (f", going on at step {state.step}" if state.step else "")
         )
         loop = Loop(plan, run_dir, parts.model, work, sections.optim, machine, parts, state, tracker)
-        loop.on_eval = _say_eval(plan, work)
+        loop.on_eval = _tell(plan, work, tracker)
         loop.on_less = lambda settings: settled(plan, work, settings)
         loop.saved_step = -1 if from_step is None else from_step
         if machine.compiled:
@@ -147,11 +146,23 @@ def fit(
         begin = time.perf_counter()
         try:
             loop.run()
+            tracker.event("end", state.step)
         finally:
             loop.batches.close()
             tracker.close()
         seconds = time.perf_counter() - begin
         return _metrics(run_dir, work, state, from_step or None, seconds=seconds), parts.fingerprints
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    """What the first process runs on, for the log."""
+    count = torch.cuda.device_count() if device == "cuda" else 0
+    return {
+        "processor": hardware.processor(),
+        "cores": hardware.cores()["usable"],
+        "memory": hardware.memory()["total"],
+        "gpus": [torch.cuda.get_device_name(number) for number in range(count)],
+    }
 
 
 def compile_blocks(model: torch.nn.Module) -> None:
@@ -160,12 +171,17 @@ def compile_blocks(model: torch.nn.Module) -> None:
         block.compile(dynamic=False)
 
 
-def _say_eval(plan: Plan, work: Work) -> Any:
-    def say(state: TrainState) -> None:
+def _tell(plan: Plan, work: Work, tracker: Tracker) -> Any:
+    """After an evaluation: a line for the person, and what the model says now for the log."""
+
+    def tell(state: TrainState) -> None:
         best = ", the best so far" if state.best_step == state.step else ""
         progress.say(f"step {state.step:>6,} of {plan.total:,}: {work.told(state.valid)}{best}")
+        shown = work.samples()
+        if shown:
+            tracker.event("samples", state.step, **shown)
 
-    return say
+    return tell
 
 
 def _restore(
@@ -255,5 +271,5 @@ def remove_run(run_dir: Path) -> None:
     for name in ("checkpoints", "tensorboard"):
         if (run_dir / name).exists():
             files.delete(run_dir / name)
-    for name in ("model", LOG, resume.RESOLVED, resume.REQUESTED):
+    for name in ("model", LOG, resume.RESOLVED, resume.REQUESTED, "report.html", "report.md"):
         (run_dir / name).unlink(missing_ok=True)

@@ -53,6 +53,9 @@ class TrainSettings(Settings):
     eval_tokens: int | None = option(
         250_000, "validation tokens used, always the same; none: all", gt=0, resume="free"
     )
+    samples: bool = option(
+        True, "note with each evaluation how fixed texts are continued or filled", resume="free"
+    )
     save_every: AnyDuration = option(Duration(5, "minutes"), "between checkpoints", resume="free")
     keep: int = option(2, "last checkpoints kept, beside the best", ge=2, resume="free")
     early_stopping: EarlyStopping | None = option(None, "stop when validation no longer gains", resume="free")

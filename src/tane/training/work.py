@@ -62,6 +62,11 @@ class Work(Protocol):
         says the same on all processes."""
         ...
 
+    def samples(self) -> dict[str, Any]:
+        """What the model says now of texts that stay the same, for people; {} where nothing is shown. All
+        processes call this."""
+        ...
+
     def score(self, valid: Valid) -> float:
         """What decides which checkpoint is the best: the higher the better."""
         ...

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tane
+from tane import hardware
 from tane.types import Result
 from tane.use import machine
 from tane.use.probe import MARK, PROBES
@@ -55,8 +56,8 @@ def gather(limit: float = LIMIT) -> Facts:
             "beside": {name: found for name, found in beside.items() if found},
             "extras": machine.extras(),
             "japanese": machine.japanese(),
-            "cores": machine.cores(),
-            "memory": machine.memory(),
+            "cores": hardware.cores(),
+            "memory": hardware.memory(),
             "places": machine.places(),
             "clock": {"behind": max(0.0, round(machine.newest() - time.time(), 1))},
             "environment": machine.environment(),

@@ -16,32 +16,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-import torch
-
-from tane import progress, signals
 from tane.errors import InputError
-from tane.model.build import find_model, hushed, open_model, positions
-from tane.model.folder import check_rows
-from tane.model.loss import Loss
+from tane.model.build import find_model, hushed
 from tane.settings import build
 from tane.text.corpus import CorpusSettings
 from tane.text.inputs import HowToRead
 from tane.text.rows import RowsSettings
 from tane.text.survey import temporary_corpus
-from tane.tokens.encoder import Encoder
 from tane.training.labelled import read_examples
 from tane.training.resume import RESOLVED, run_of
-from tane.training.runtime import choose_device
-from tane.types import IGNORE, Batch, Result
+from tane.types import Result
 from tane.use.classifier import is_classifier, open_classifier
 from tane.use.evaluate_masked import MASK_PROB, Setup, score
 from tane.use.finetune import SHOWN, report_of
 from tane.use.masked import is_masked
+from tane.use.per_document import Scorer, open_scorer, stream_of, target_nats
 from tane.use.predict import as_flags
 from tane.yamlio import read_yaml
-
-BATCH_TOKENS = 8192
 
 
 def evaluate(
@@ -88,29 +79,23 @@ def evaluate(
     if mask_prob is not None and not 0 < mask_prob < 1:
         raise InputError(f"--mask-prob: expected above 0 and below 1, found {mask_prob}")
     settings = _text_settings(folder, [data] if isinstance(data, str) else list(data), reading)
-    encoder = Encoder(folder)
-    network = open_model(folder, "AutoModelForMaskedLM" if masked else "AutoModelForCausalLM")
-    check_rows(folder, network, encoder.vocab_size)
-    chosen = choose_device(device)
-    network.to(chosen).eval()
-    longest = positions(network)
-    length = block_size or longest or 1024
-    if longest is not None and length > longest:
-        raise InputError(f"block_size is {length}, but the model has {longest} positions")
+    scorer = open_scorer(folder, masked=masked, device=device, length=block_size)
     with hushed(), temporary_corpus(settings, tell=True) as corpus:
         if masked:
             prob = MASK_PROB if mask_prob is None else mask_prob
-            setup = Setup(Loss(network), encoder, length, prob, whole_word, chosen)
+            setup = Setup(scorer.loss, scorer.encoder, scorer.length, prob, whole_word, scorer.device)
             return Result(str(folder), score(setup, corpus))
-        return Result(
-            str(folder), _causal(Loss(network), encoder, list(corpus.texts("train")), length, chosen)
-        )
+        return Result(str(folder), _causal(scorer, list(corpus.texts("train"))))
 
 
-def _causal(loss: Loss, encoder: Encoder, texts: list[str], length: int, device: str) -> dict[str, Any]:
+def _causal(scorer: Scorer, texts: list[str]) -> dict[str, Any]:
     """The metrics of a causal model."""
-    stream = _stream(texts, encoder)
-    nats, eos_nats, targets = _score(loss, stream, length, encoder.eos_id, device)
+    stream, _ = stream_of(texts, scorer.encoder)
+    ends, targets = stream[1:] == scorer.encoder.eos_id, len(stream) - 1
+    nats = eos_nats = 0.0
+    for start, part in target_nats(scorer, stream):
+        nats += float(part.sum())
+        eos_nats += float(part[ends[start : start + len(part)]].sum())
     chars, size = sum(map(len, texts)), sum(len(t.encode()) for t in texts)
     return {
         "loss": nats / targets,
@@ -121,7 +106,7 @@ def _causal(loss: Loss, encoder: Encoder, texts: list[str], length: int, device:
         "chars": chars,
         "documents": len(texts),
         "bits_per_char_without_eos": (nats - eos_nats) / math.log(2) / chars,
-        "block_size": length,
+        "block_size": scorer.length,
     }
 
 
@@ -200,39 +185,3 @@ def _text_settings(folder: Path, data: list[str], reading: HowToRead) -> CorpusS
     given = {name: value for name, value in reading.items() if value is not None}
     values = {"inputs": data, "valid_fraction": 0.0, "dedup": "none", **kept, **given}
     return build(CorpusSettings, values, "evaluate")
-
-
-def _stream(texts: list[str], encoder: Encoder) -> np.ndarray:
-    """EOS, then each document and its EOS: (N + 1,) int64, N targets."""
-    eos = np.array([encoder.eos_id], dtype=np.int64)
-    rows = [eos]
-    with progress.bar(len(texts), "tokenising", "doc") as bar:
-        for start in range(0, len(texts), 1000):
-            for ids in encoder.encode_batch(texts[start : start + 1000]):
-                rows += [ids, eos]
-            bar.update(len(texts[start : start + 1000]))
-            signals.poll("evaluating")
-    return np.concatenate(rows)
-
-
-@torch.no_grad()
-def _score(loss: Loss, stream: np.ndarray, length: int, eos: int, device: str) -> tuple[float, float, int]:
-    """(summed nats, those of EOS targets, targets), blocks of `length` positions overlapping by one token."""
-    total, at_eos, targets = 0.0, 0.0, len(stream) - 1
-    rows = max(1, BATCH_TOKENS // length)
-    with progress.bar(targets, "evaluating", "token") as bar:
-        for start in range(0, targets, rows * length):
-            piece = stream[start : start + rows * length + 1]
-            count = -(-(len(piece) - 1) // length)
-            inputs = np.full((count, length), eos, dtype=np.int64)
-            labels = np.full((count, length), IGNORE, dtype=np.int64)
-            inputs.reshape(-1)[: len(piece) - 1] = piece[:-1]
-            labels.reshape(-1)[: len(piece) - 1] = piece[1:]
-            ids, targets_here = torch.from_numpy(inputs), torch.from_numpy(labels)
-            batch = Batch({"input_ids": ids.to(device)}, targets_here.to(device), len(piece) - 1, 0)
-            nats = loss.per_target(batch).double().cpu()
-            total += nats.sum().item()
-            at_eos += nats[torch.from_numpy(piece[1:] == eos)].sum().item()
-            bar.update(len(piece) - 1)
-            signals.poll("evaluating")
-    return total, at_eos, targets

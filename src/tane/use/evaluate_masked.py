@@ -69,11 +69,7 @@ def score(setup: Setup, corpus: Corpus) -> dict[str, Any]:
     _require_specials(setup)
     nats, right, targets, chars, documents = 0.0, 0, 0, 0, 0
     pool = _Pool(setup.vocabulary)
-    hiding = Masked(
-        block_size=setup.length, mask_prob=setup.mask_prob, whole_word=setup.whole_word,
-        mask_share=1.0, random_share=0.0,
-    )  # fmt: skip
-    inside = _inside(setup)
+    hiding, inside = _hiding(setup), _inside(setup)
     total = sum(part.counts["documents"] for part in corpus.parts())
     with progress.bar(total, "evaluating", "doc") as bar:
         for texts in _chunks(corpus.texts("train")):
@@ -106,6 +102,35 @@ def score(setup: Setup, corpus: Corpus) -> dict[str, Any]:
         "pseudo_tokens": alone,
         "block_size": setup.length,
     }
+
+
+def nats_by_text(setup: Setup, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(nats (D,) float64, hidden tokens (D,)) of each text: what `score` sums over all of them."""
+    _require_specials(setup)
+    hiding, inside = _hiding(setup), _inside(setup)
+    owner: dict[int, int] = {}
+    segments: list[Segment] = []
+    for number, text in enumerate(texts):
+        for segment in _segments(setup, [text], inside):
+            owner[id(segment)] = number
+            segments.append(segment)
+    nats, hidden = np.zeros(len(texts)), np.zeros(len(texts), dtype=np.int64)
+    for rows in _batches(segments, setup.batch_tokens):
+        signals.poll("evaluating")
+        batch = _hidden(rows, hiding, setup)
+        found, _ = setup.loss.predictions(batch)
+        counts = (batch.labels != IGNORE).sum(1).cpu().numpy()
+        mine = [owner[id(segment)] for segment in rows]
+        np.add.at(nats, np.repeat(mine, counts), found.double().cpu().numpy())
+        np.add.at(hidden, mine, counts)
+    return nats, hidden
+
+
+def _hiding(setup: Setup) -> Masked:
+    return Masked(
+        block_size=setup.length, mask_prob=setup.mask_prob, whole_word=setup.whole_word,
+        mask_share=1.0, random_share=0.0,
+    )  # fmt: skip
 
 
 def _require_specials(setup: Setup) -> None:

@@ -44,6 +44,7 @@ OTHER = {  # of every key of the recipe: a value that is not the one of the run;
     "train.eval_every": "10 steps", "train.eval_tokens": "512", "train.save_every": "4 steps",
     "train.keep": "3", "train.early_stopping": "{patience: 3, min_delta: 0.0}", "train.stop_on_spike": "true",
     "train.tensorboard": "true",
+    "train.samples": "false",
 }  # fmt: skip
 MASKED = {  # and of those that only the recipe of a masked model has
     "objective.mask_prob": "0.2", "objective.mask_share": "0.7", "objective.random_share": "0.2",

@@ -20,6 +20,7 @@ import numpy as np
 from tane import progress
 from tane.errors import InputError, IntegrityError
 from tane.recipe import Recipe, train
+from tane.reporting import report
 from tane.text import words
 from tane.text.corpus import Corpus
 from tane.tokens.order import key
@@ -31,7 +32,7 @@ from tane.use.finetune import finetune
 from tane.use.generate import generate
 from tane.use.predict import predict
 
-GPT_STEPS, BERT_STEPS, PAIR_EPOCHS = 300, 1200, 6
+GPT_STEPS, BERT_STEPS, PAIR_EPOCHS = 300, 1200, 4
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
 MASK = "[MASK]"
@@ -123,7 +124,7 @@ def demo(
 
     `metrics`: those of the GPT's training, {curve, texts, verbatim_share, outside_share, seconds} and `bert`:
     {model, valid_loss, valid_accuracy, cloze_top1, cloze_top5, fills}; the shares are None without sentences;
-    and `pairs`: what `finetune` gives, None for own text.
+    and `pairs`: what `finetune` gives, None for own text; `reports`: a page of each run.
     """
     from tane.sample import CLOZE, write_corpus
 
@@ -139,6 +140,8 @@ def demo(
     progress.say("\nnow a small BERT on the same text, which learns to fill blanks")
     values["bert"] = _bert(recipe_for_bert(out, inputs or [], bert_steps), out, None if own else CLOZE)
     values["pairs"] = None if own else _pairs(out, values["bert"]["model"], pair_epochs)
+    runs = [out / "gpt", out / "bert", *([out / "pairs"] if values["pairs"] else [])]
+    values["reports"] = [_page(run) for run in runs]
     values["seconds"] = round(time.perf_counter() - start, 1)
     made = [
         values["model"],
@@ -146,12 +149,19 @@ def demo(
         *([values["pairs"]["model"]] if values["pairs"] else []),
     ]
     print(f"\nthe models are in {', '.join(made)} ({values['seconds']:.0f} s). Go on with:")
+    print(f"  open {values['reports'][0]} in a browser: curves, samples, the text")
     print(f"  tane generate {out / 'gpt'} --prompt 春になると、 --num 3")
     print(f"  tane fill {out / 'bert'} {CLOZE[0][0]}")
     print(f"  tane export {out / 'gpt'} my-model")
     if values["pairs"]:
         print(f"  tane predict {out / 'pairs'} --text {BOTH[0]} --text-pair {BOTH[1]}")
     return Result(str(out), values)
+
+
+def _page(run: Path) -> str:
+    """The report of a run: where it is."""
+    with progress.silenced():
+        return str(report(run).metrics["report"])
 
 
 def _pairs(out: Path, model: str, epochs: float) -> dict[str, Any]:
@@ -162,10 +172,10 @@ def _pairs(out: Path, model: str, epochs: float) -> dict[str, Any]:
     if not (out / "pair-files" / "test.csv").exists():  # the last one that is written
         write_pairs(out / "pair-files")
     metrics = _train(recipe_for_pairs(out, model, epochs), out, finetune)
-    report, scores = metrics["test"], metrics["metrics"]
-    low, high = report["intervals"]["accuracy"]
+    tested, scores = metrics["test"], metrics["metrics"]
+    low, high = tested["intervals"]["accuracy"]
     print(
-        f"\nof {report['examples']:,} pairs that it never saw, {scores['accuracy']:.1%} are told right "
+        f"\nof {tested['examples']:,} pairs that it never saw, {scores['accuracy']:.1%} are told right "
         f"(95 % interval {low:.1%} to {high:.1%}; the same answer to all gives "
         f"{metrics['baseline']['accuracy']:.1%})"
     )

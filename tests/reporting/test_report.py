@@ -1,0 +1,267 @@
+"""`tane report`: one page that holds everything, fetches nothing, and shows text as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import tane
+from tane import cli
+from tane.errors import InputError
+from tane.recipe import Recipe, train
+from tane.reporting import charts, page
+from tane.reporting.gather import gather
+from tane.use.evaluate import evaluate
+from tane.use.finetune import finetune
+from tane.use.per_document import causal_nats, masked_nats
+from tests.training.conftest import masked_settings, settings
+
+VOID = {"meta", "br", "img", "input", "link", "hr", "path", "use", "rect", "stop", "line", "circle"}
+
+
+class Structure(HTMLParser):
+    """Tags that are open, what refers to somewhere, and the text between the tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.refers: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "action", "srcset"):
+                self.refers.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            assert not name.startswith("on")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> tuple[Path, Path]:
+    """Two causal runs on the same data: a longer one, and one that has hardly begun."""
+    folder = tmp_path_factory.mktemp("runs")
+    found = []
+    for name, steps in (("long", 60), ("short", 4)):
+        values = settings(folder / "data", folder / name, sample_text)
+        values["train"] |= {
+            "duration": f"{steps} steps",
+            "batch_tokens": 1024,
+            "eval_every": 0.25,
+            "samples": True,
+        }
+        values["optim"] = {"lr": 1e-2}
+        found.append(Path(train(Recipe.from_mapping(values)).path or ""))
+    return found[0], found[1]
+
+
+def test_the_page_of_a_run(runs: tuple[Path, Path]) -> None:
+    result = tane.report(runs[0])
+    text = (runs[0] / "report.html").read_text(encoding="utf-8")
+    assert result.metrics["report"] == str(runs[0] / "report.html") and result.text == text
+    found = Structure(text)
+    assert found.open == []
+    assert all(ref.startswith("#") for ref in found.refers)  # nothing is fetched from anywhere
+    assert not found.tags & {"script", "link", "iframe", "img", "object", "form"}
+    assert text.count("<svg") == 7 and "#0a" not in text  # every stand-in for a colour was replaced
+    assert "var(--ink)" in text and "var(--c1)" in text
+    log = gather(runs[0])
+    best = log.best
+    assert best is not None
+    for told in (
+        f"validation loss {best['loss']:.4f}", f"{best['bits_per_char']:.3f} bits per character",
+        "finished at step 60 of 60", log.log["samples"][-1]["texts"][0]["prompt"],
+        "line ends between documents", "hiragana", "tokenizers", "tane train", "-again", "transformers",
+    ):  # fmt: skip
+        assert told in found.text, told
+    assert max((runs[0] / "report.html").stat().st_size, 0) < 1_000_000
+
+
+def test_ids_of_a_page_point_to_one_place(runs: tuple[Path, Path]) -> None:
+    found = Structure(tane.report(list(runs), out=runs[0].parent / "both.html").text)
+    used = {ref[1:] for ref in found.refers}
+    assert used <= set(found.ids)
+
+
+def test_two_runs_side_by_side(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    result = tane.report(list(reversed(runs)), out=tmp_path / "deep" / "both.html")
+    verdict = result.metrics["verdicts"][0]
+    assert (verdict["run"], verdict["other"], verdict["says"]) == ("long", "short", "better")
+    assert verdict["difference"] < 0 and verdict["interval"][1] < 0 and verdict["items"] >= 10
+    text = Structure((tmp_path / "deep" / "both.html").read_text(encoding="utf-8")).text
+    assert "better" in text and "train.duration" in text and "60 steps" in text and "4 steps" in text
+    worse = tane.report(runs, out=tmp_path / "other.html").metrics["verdicts"][0]
+    assert worse["says"] == "worse" and worse["difference"] == pytest.approx(-verdict["difference"])
+
+
+def test_the_sums_over_documents_are_those_of_evaluate(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    texts = ["秋には葉が落ちます。", "犬は骨が好きです。", "雨の日は家で本を読む。"]
+    (tmp_path / "text.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    whole = evaluate(runs[0], str(tmp_path / "text.txt")).metrics
+    nats = causal_nats(runs[0], texts)
+    assert len(nats) == 3 and nats.sum() == pytest.approx(whole["loss"] * whole["tokens"], rel=1e-6)
+
+
+def test_markdown(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    tane.report(list(runs), out=tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(tables) > 30 and "<svg" not in text
+    width = 0
+    for line in text.splitlines():  # every row of a table has as many cells as its head
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert not cells or not width or cells == width, line
+        width = cells
+    assert "\n\n\n\n" not in text
+
+
+def test_a_masked_run_shows_its_probes(tmp_path: Path, sample_text: Path) -> None:
+    values = masked_settings(tmp_path / "data", tmp_path / "run", sample_text)
+    train(Recipe.from_mapping(values, "train.samples=true"))
+    text = Structure(tane.report(tmp_path / "run").text).text
+    assert "＿" in text and "Hidden tokens guessed right" not in text and "right" in text
+    texts = ["秋には葉が落ちます。", "犬は骨が好きです。"]
+    (tmp_path / "text.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    whole = evaluate(tmp_path / "run", str(tmp_path / "text.txt")).metrics
+    nats, hidden = masked_nats(tmp_path / "run", texts)
+    assert hidden.sum() == whole["tokens"]
+    assert nats.sum() == pytest.approx(whole["loss"] * whole["tokens"], rel=1e-6)
+
+
+def test_a_task_shows_scores_confusion_and_wrong_answers(make: Callable[..., Recipe], tmp_path: Path) -> None:
+    first = finetune(make(run="first"))
+    finetune(make("optim.lr=1e-9", run="second"))
+    result = tane.report([first.path or "", tmp_path / "second"], out=tmp_path / "task.html")
+    text = Structure(result.text).text
+    scores = json.loads((tmp_path / "first" / "scores.json").read_text(encoding="utf-8"))["valid"]
+    assert "Scores on valid" in text and f"{scores['scores']['accuracy']:.3f}" in text
+    assert "Gold (row) and predicted (column)" in text and scores["baseline_is"] in text
+    assert result.metrics["verdicts"][0]["says"] in ("worse", "cannot tell")
+    assert result.metrics["verdicts"][0]["items"] == scores["examples"]
+
+
+def test_several_seeds_show_the_best_one(make: Callable[..., Recipe], tmp_path: Path) -> None:
+    finetune(make(run="seeds"), seeds=2)
+    text = Structure(tane.report(tmp_path / "seeds").text).text
+    assert "Scores on valid" in text and "validation loss" in text and "seeds" in text
+
+
+def test_text_is_shown_as_text(runs: tuple[Path, Path]) -> None:
+    """A prompt that is HTML stays a text, in the page and in markdown."""
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>|**x**"
+    log = runs[1] / "metrics.jsonl"
+    before = log.read_text(encoding="utf-8")
+    event = {"event": "samples", "step": 4, "texts": [{"prompt": evil, "text": evil}]}
+    log.write_text(before + json.dumps(event) + "\n", encoding="utf-8")
+    try:
+        found = Structure(tane.report(runs[1]).text)
+        assert evil in found.text and not found.tags & {"script", "img"}
+        text = tane.report(runs[1], format="md").text
+        assert "<script>" not in text and "\\|\\*\\*x" in text
+    finally:
+        log.write_text(before, encoding="utf-8")
+
+
+def test_a_notebook_shows_it_in_a_frame(runs: tuple[Path, Path]) -> None:
+    shown = tane.report(runs[1])._repr_html_()
+    assert shown.startswith("<iframe srcdoc=") and shown.count("<") == 2
+
+
+def test_a_run_whose_text_is_gone_still_has_a_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(runs[1], tmp_path / "moved", symlinks=True)
+    recipe = tmp_path / "moved" / "recipe.yaml"
+    gone = recipe.read_text(encoding="utf-8").replace(str(runs[0].parent / "data"), str(tmp_path / "gone"))
+    recipe.write_text(gone, encoding="utf-8")
+    result = tane.report([tmp_path / "moved", runs[0]], out=tmp_path / "page.html")
+    assert "Where every character went" in result.text  # of the other one
+    verdict = result.metrics["verdicts"][0]
+    assert verdict["says"] == "cannot tell" and "gone" in verdict["why"]
+
+
+def test_runs_of_different_kinds_cannot_be_compared(
+    runs: tuple[Path, Path],
+    make: Callable[..., Recipe],
+    tmp_path: Path,
+) -> None:
+    finetune(make(run="task"))
+    verdict = tane.report([runs[0], tmp_path / "task"], out=tmp_path / "x.html").metrics["verdicts"][0]
+    assert verdict["says"] == "cannot tell" and "kind" in verdict["why"]
+
+
+@pytest.mark.parametrize(
+    ("names", "out", "told"),
+    [
+        ([], None, "no run"),
+        (["nowhere"], None, "does not exist"),
+        (["."], None, "is no run"),
+        (["LONG", "LONG"], None, "twice"),
+        (["LONG"], ".", "is a folder"),
+    ],
+)
+def test_what_cannot_be_reported_on(
+    names: list[str], out: str | None, told: str, runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=told):
+        page.report([str(runs[0]) if name == "LONG" else name for name in names], out)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_scores_are_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(runs[1], tmp_path / "run", symlinks=True)
+    (tmp_path / "run" / "scores.json").write_text("[1, 2", encoding="utf-8")
+    with pytest.raises(InputError, match=r"scores\.json is damaged"):
+        tane.report(tmp_path / "run")
+
+
+def test_the_command(runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", *map(str, runs), "--out", str(tmp_path / "a.html"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["report"] == found["path"] == str(tmp_path / "a.html")
+    assert [run["name"] for run in found["runs"]] == ["long", "short"]
+    assert cli.main(["report", str(tmp_path / "none"), "--json"]) == 2
+
+
+def test_a_curve_leaves_out_what_is_undefined() -> None:
+    events = [{"step": 1, "f1": 0.5}, {"step": 2, "f1": None}, {"step": 3}, {"step": 4, "f1": 0.75}]
+    assert charts.curve(events, "f1") == ([1, 4], [0.5, 0.75])
+
+
+def test_a_single_length_and_no_length_have_their_histogram() -> None:
+    import numpy as np
+
+    from tane.reporting.trained_on import _histogram
+
+    one = _histogram(np.array([7, 7, 7]))
+    assert one is not None and sum(one.counts) == 3 and one.median == 7
+    assert _histogram(np.array([], dtype=np.int64)) is None
+    many = _histogram(np.arange(1, 1001))
+    assert many is not None and sum(many.counts) == 1000 and len(many.edges) == len(many.counts) + 1
