@@ -85,7 +85,7 @@ def keep_freed_memory() -> None:
     """Let glibc keep what a step frees for the next one.
 
     By default it gives memory back to the system as soon as a little of it is free at the end, and each step
-    takes the same hundreds of megabytes again, page by page: 12 to 16 % of a step of GPT-2 4 x 256 on two
+    takes the same hundreds of megabytes again, page by page: 7 to 13 % of a step of GPT-2 4 x 256 on two
     cores. Pieces of 32 MB and more, the most that glibc takes here, are still given back. The settings are of
     the process and stay (mallopt(3)); other C libraries are left as they are.
     """
