@@ -38,6 +38,7 @@ _PUBLIC = {
     "plot_loss": "tane.use.plots",
     "plot_fills": "tane.use.plots",
     "plot_confusion": "tane.use.plots",
+    "plot_tokenizers": "tane.use.tokenizer_plot",
     "show_masks": "tane.use.show",
     "report": "tane.reporting",
     "Result": "tane.types",

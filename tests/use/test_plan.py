@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,16 +20,19 @@ from tane import progress
 from tane.errors import InputError
 from tane.recipe import Recipe, prepare
 from tane.settings import Duration
+from tane.text.columns import width
 from tane.training import memory, probe
-from tane.use import plan as planning
-from tane.use import plan_page
+from tane.use import forecast, plan_page, screen
 
 GPT = {"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2}
 BERT = {
     "model_type": "bert", "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2,
     "intermediate_size": 64,
 }  # fmt: skip
-CONTRACT = {"parameters", "steps", "tokens", "memory_bytes", "memory", "micro_batch_tokens", "disk_bytes"}
+CONTRACT = {
+    "parameters", "steps", "tokens", "memory_bytes", "memory", "micro_batch_tokens", "disk_bytes", "warnings",
+    "looked_at", "first_blocks",
+}  # fmt: skip
 MEASURED = {"seconds_per_step", "tokens_per_second", "seconds", "probe_memory_bytes"}
 
 
@@ -180,7 +188,7 @@ def test_it_is_told_by_what_it_is_about(small_text: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(progress, "say", told.append)
     tane.plan(recipe(small_text, "train.duration=2 minutes"), probe=True)
     groups = [line.split()[0] for line in told if not line.startswith(" ")]
-    assert groups == ["text", "model", "training", "memory", "disk", "time"]
+    assert groups == ["text", "model", "training", "memory", "disk", "time", "blocks", "warnings"]
     page = "\n".join(told)
     assert "parameters" in page and "fp32 on cpu" in page and "estimated from the size" in page
     assert not any(line != line.rstrip() for line in told)
@@ -210,6 +218,81 @@ def test_bytes_as_a_person_reads_them(count: float, text: str) -> None:
 
 def test_what_the_libraries_take_is_not_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "resident", lambda: 500)
-    assert planning._base("cpu", held=120) == 380
+    assert forecast.base_of("cpu", held=120) == 380
     monkeypatch.setattr(probe, "resident", lambda: None)
-    assert planning._base("cpu") is None
+    assert forecast.base_of("cpu") is None
+
+
+# ------------------------------------------------------------------------------- blocks, warnings, the screen
+
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["causal", "masked"])
+def test_three_blocks_are_shown_where_the_text_is_prepared(
+    small_text: Path, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(progress, "say", told.append)
+    made = recipe(small_text, masked=masked)
+    assert tane.plan(made).metrics["first_blocks"] == []
+    prepare(made)
+    told.clear()
+    values = tane.plan(made).metrics
+    found = values["first_blocks"]
+    assert len(found) == 3 and all(found) and json.loads(json.dumps(found)) == found
+    assert any("→" in line for line in told) == masked and sum("block " in line for line in told) == 3
+    assert not any("\x1b" in line for line in told), "no colours where there is no terminal"
+    assert any("\x1b" in line for line in plan_page.lines(values, colour=True))
+    assert tane.plan(made, show=5).metrics["first_blocks"][:3] == found
+    assert tane.plan(made, show=0).metrics["first_blocks"] is None
+    with pytest.raises(InputError, match="expected 0 or more"):
+        tane.plan(made, show=-1)
+
+
+def test_no_line_is_wider_than_the_terminal(small_text: Path) -> None:
+    made = recipe(small_text, "train.duration=200 epochs", "optim.lr=1", masked=True)
+    before = tane.plan(made).metrics
+    prepare(made)
+    for values, columns, colour in itertools.product(
+        (before, tane.plan(made).metrics), (40, 60, 100), (False, True)
+    ):
+        lines = [ESCAPE.sub("", one) for one in plan_page.lines(values, columns=columns, colour=colour)]
+        assert max(map(width, lines)) <= max(columns, plan_page.HEAD + plan_page.LEAST)
+        told = " ".join(line.strip() for line in lines)
+        assert "-> --optim.lr" in told and "learning-rate: optim.lr is 1" in told
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert screen.colours() and screen.columns()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not screen.colours()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not screen.colours()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: False))
+    assert not screen.colours() and screen.columns() is None
+
+
+def test_a_notebook_shows_a_page(small_text: Path) -> None:
+    made = recipe(small_text, "optim.lr=1", masked=True)
+    for shown in (False, True):
+        page = tane.plan(made)._repr_html_()
+        assert "parameters" in page and "<b>learning-rate</b>" in page and ("<ruby" in page) == shown
+        prepare(made)
+
+
+def test_examples_of_a_task_are_shown_with_their_labels(make: Callable[..., Recipe]) -> None:
+    found = tane.plan(make()).metrics
+    assert len(found["first_blocks"]) == 3 and not found["warnings"]
+    assert {one["answer"] for one in found["first_blocks"]} <= {"同じ", "違う"}
+    for one in found["first_blocks"]:
+        (row,) = one["segments"]
+        assert row[0] == ["[CLS]", "[CLS]", "special"] and [seen for seen, *_ in row].count("[SEP]") == 2
+    lines = list(plan_page.lines(found, columns=60))
+    assert sum(line.startswith("label: ") for line in lines) == 3

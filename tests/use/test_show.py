@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tane
 from tane.errors import InputError
 from tane.recipe import Recipe, prepare
+from tane.text.columns import width
 from tane.tokens.encoder import Encoder
 from tane.tokens.order import global_batch, key
 from tane.tokens.shards import Shards
 from tane.types import IGNORE
+from tane.use import block_page
+from tane.use.blocks import ShownBlock, first_blocks, spelled
 from tane.use.show import MaskedBlock, Shown, show_masks
+from tests.labelled import write_csv
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Recip
     return made
 
 
-def flat(block: MaskedBlock) -> list[Shown]:
+def flat(block: ShownBlock) -> list[Shown]:
     return [shown for segment in block.segments for shown in segment]
 
 
@@ -191,3 +196,84 @@ def test_weights_give_each_epoch_its_own_blocks(recipe: Recipe, tmp_path: Path) 
     truths = [np.array([one.truth for one in flat(show_masks(weighted, 0, epoch=epoch))]) for epoch in (0, 1)]
     assert not np.array_equal(*truths)
     show_masks(weighted, epoch=3)
+
+
+# ------------------------------------------------------------------------------------ what a model says next
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Recipe:
+    folder = tmp_path_factory.mktemp("causal")
+    text = folder / "text.txt"
+    text.write_text(sample_text.read_text(encoding="utf-8")[:30_000], encoding="utf-8")
+    made = Recipe.from_mapping(
+        {
+            "run_dir": str(folder / "run"), "corpus": {"inputs": [str(text)]},
+            "tokenizer": {"vocab_size": 800}, "objective": {"name": "causal", "block_size": 64},
+            "train": {"batch_tokens": 256},
+        }
+    )  # fmt: skip
+    prepare(made)
+    return made
+
+
+def test_the_first_blocks_are_those_of_the_first_step(causal: Recipe) -> None:
+    data = causal.data_path
+    encoder = Encoder(data / "tokenizer")
+    blocks = causal.objective.blocks(Shards(data / "shards", "train"), encoder.vocabulary)
+    found = first_blocks(causal, 4)
+    assert [one.number for one in found] == global_batch(0, 4, blocks.sizes, causal.seed)[1].tolist()
+    for one in found:
+        ids, shown = blocks[one.number].ids, flat(one)
+        told = [spelled(encoder.tokenizer, number) for number in ids[:-1].tolist()]
+        assert [p.seen for p in shown] == told
+        assert [p.truth for p in shown[:-1]] == [p.seen for p in shown[1:]], "a label is what comes next"
+        ends = [segment[-1].seen for segment in one.segments[:-1]]
+        assert ends == ["</s>"] * len(ends), "a document ends where its last token is"
+        assert sum(p.seen == "</s>" for p in shown) in (len(ends), len(ends) + 1)
+        assert f"tokens: {len(shown)};" in one.title and len(shown) + one.free == 64
+    assert len(first_blocks(causal, 10_000)) == len(blocks) and first_blocks(causal, 0) == []
+
+
+def test_a_causal_block_as_text_and_as_a_page(causal: Recipe) -> None:
+    (block,) = first_blocks(causal, 1)
+    lines = str(block).split("\n")
+    assert lines[0] == block.title and len(lines) == 1 + len(block.segments)
+    assert lines[1] == "|".join(p.seen for p in block.segments[0])
+    reader = Reader()
+    reader.feed(block._repr_html_())
+    assert not reader.open and not reader.answers and {p.seen for p in flat(block)} <= set(reader.texts)
+
+
+def test_in_a_terminal_targets_are_coloured_and_long_blocks_cut(causal: Recipe) -> None:
+    told = [BLOCK.told()]
+    plain, coloured = (block_page.terminal(told, 80, colour=c) for c in (False, True))
+    assert "▌ [CLS] [葉 → [MASK]] が [木 → <犬>] [SEP]" in plain and "▌ [落ちる] &" in plain
+    chip = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
+    line = next(line for line in coloured if "葉" in line and "due" not in line)
+    assert chip.format(222, "葉") in line and chip.format(218, "木→<犬>") in line
+    assert any(chip.format(150, "落ちる") in line for line in coloured)
+    (block,) = first_blocks(causal, 1)
+    narrow = block_page.terminal([block.told()], 24, colour=False)
+    bars = [line for line in narrow if line.startswith(("▌ ", "│ "))]
+    assert max(map(width, narrow)) <= 24 and 2 <= len(bars) <= block_page.LINES + block_page.FEW
+    sees, says = (next(line for line in narrow if line.startswith(word)) for word in ("sees", "says"))
+    columns = [[cell.strip() for cell in row[6:].rstrip("|").split("|")] for row in (sees, says)]
+    assert columns[0][1:] == columns[1][:-1] and len(columns[0]) >= 2
+
+
+def test_words_of_a_task_have_their_labels(tmp_path: Path, encoder: Path) -> None:
+    rows = [("山 川 走る", "B-A I-A O"), ("猫 見る", "B-B O")] * 10
+    train, valid = (write_csv(tmp_path / f"{n}.csv", ("tokens", "tags"), rows) for n in ("a", "b"))
+    task = {"kind": "token-classification", "data": {"train": str(train), "valid": str(valid)}}
+    made = Recipe.from_mapping({
+        "run_dir": str(tmp_path / "run"), "model": {"pretrained": str(encoder)}, "task": task,
+        "train": {"threads": 1, "precision": "fp32"},
+    })  # fmt: skip
+    found = tane.plan(made, show=2).metrics["first_blocks"]
+    shown = [one["segments"][0] for one in found]
+    labels = {tuple((seen, truth) for seen, truth, kind in row if kind == "labelled") for row in shown}
+    assert labels <= {(("山", "B-A"), ("川", "I-A"), ("走", "O")), (("猫", "B-B"), ("見", "O"))} and labels
+    assert not any(one["answer"] for one in found)
+    told = "\n".join(line for one in found for line in block_page.plain(one))
+    assert "山/B-A" in told or "猫/B-B" in told

@@ -6,12 +6,17 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tane.cli import main
 from tane.errors import InputError
 from tane.text.columns import width
+from tane.types import Result
 from tane.use import tokenizers as module
+from tane.use.tokenizer_choice import recommend
+from tane.use.tokenizer_plot import plot_tokenizers
 from tane.use.tokenizers import compare_tokenizers, report_compare, report_show, show_tokenizer
 from tests.tokens import small
 
@@ -167,3 +172,101 @@ def test_real_tokenizers_on_the_sample(tmp_path: Path, real_data: Path, sample_t
     assert result.metrics["fewest_tokens"] == str(bert)
     assert {char for char, _ in japanese["added"]} == {" "}  # between words
     assert "BertJapaneseTokenizer" in report_compare(result) and "BPE, byte-level" in report_compare(result)
+
+
+# ---------------------------------------------------------------------------------------- the recommendation
+
+
+def measured(
+    name: str, tokens: int, *, pieces: int = 1000, unknown: float = 0.0, used: float = 0.9,
+    characters: int = 1_000_000,
+) -> dict[str, Any]:  # fmt: skip
+    figures = {"tokens": tokens, "characters": characters, "unknown_share": unknown, "used_share": used}
+    return {"name": name, "vocabulary": pieces, "text": figures}
+
+
+def advice(*found: dict[str, Any], share: float = 1.0) -> dict[str, Any]:
+    return recommend(found, ["my text.txt"], share)
+
+
+def test_the_fewest_tokens_win_where_nothing_speaks_against_it() -> None:
+    found = advice(measured("dense", 500_000, pieces=4000), measured("wide", 600_000))
+    assert found["choice"] == "dense" and not found["out"]
+    assert "0.500 tokens a character, 16.7% fewer than the next, wide" in found["reason"]
+    assert "90% of its pieces are used" in found["reason"]
+
+
+def test_unknown_tokens_put_a_tokenizer_out() -> None:
+    found = advice(measured("blind", 100_000, unknown=0.02), measured("whole", 600_000))
+    assert found["choice"] == "whole" and "only one that fits" in found["reason"] and not found["settle"]
+    assert found["out"] == [{"name": "blind", "reason": "2.0% of its tokens are unknown"}]
+    assert advice(measured("a", 10, unknown=0.02), measured("b", 20, unknown=0.5))["choice"] is None
+    assert advice(measured("blind", 100_000, unknown=0.01), measured("whole", 600_000))["choice"] == "blind"
+
+
+def test_a_vocabulary_that_the_text_does_not_bear_is_out() -> None:
+    found = advice(measured("huge", 400_000, pieces=50_000), measured("small", 600_000, pieces=8000))
+    assert found["choice"] == "small" and "come 8 times each on average" in found["out"][0]["reason"]
+    found = advice(measured("foreign", 400_000, used=0.3), measured("own", 600_000))
+    assert found["choice"] == "own" and "only 30% of its 1,000 pieces" in found["out"][0]["reason"]
+    sampled = advice(
+        measured("huge", 400_000, pieces=50_000), measured("small", 600_000, pieces=8000), share=0.1
+    )
+    assert sampled["choice"] == "huge", "of a text ten times as long"
+
+
+def test_where_counting_cannot_tell_it_says_so_and_what_to_type() -> None:
+    near = advice(measured("a b", 500_000), measured("c", 510_000))
+    assert near["choice"] is None
+    assert "counting cannot tell: c needs only 2.0% more than a b" in near["reason"]
+    assert near["settle"] == [
+        "tane train RECIPE --tokenizer.path 'a b' --run-dir runs/try-1 --train.duration \"1 epochs\"",
+        'tane train RECIPE --tokenizer.path c --run-dir runs/try-2 --train.duration "1 epochs"',
+        "tane evaluate runs/try-1 --data 'my text.txt'",
+        "tane evaluate runs/try-2 --data 'my text.txt'",
+    ]
+    short = {"characters": 1000}
+    found = advice(measured("large", 500, pieces=8000, **short), measured("small", 700, pieces=1000, **short))
+    assert found["choice"] is None and "1,000 characters are too few" in found["reason"]
+    found = advice(measured("a", 500, pieces=1000, **short), measured("b", 700, pieces=1000, **short))
+    assert found["choice"] == "a", "no larger vocabulary helps it"
+
+
+def test_what_a_comparison_recommends_stands_on_its_page(tmp_path: Path, letters: Path, text: Path) -> None:
+    more = small.byte_fallback(tmp_path / "more", ["▁", "あいう", "あ", "い", "う", "。", "え", "1"])
+    result = compare_tokenizers(letters, more, inputs=[str(text)])
+    found = result.metrics["recommendation"]
+    assert found["choice"] == str(more) and found["out"][0]["name"] == str(letters)
+    page = report_compare(result)
+    assert f"recommended: {more}" in page and "33.3% of its tokens are unknown" in page
+    assert "parameters at width 256" in page and "to make sure" not in page
+    equal = report_compare(compare_tokenizers(more, more, inputs=[str(text)]))
+    assert "recommended: none" in equal and "to settle it" in equal and "tane evaluate runs/try-2" in equal
+    worst = result.metrics["tokenizers"][1]["worst"]
+    assert sorted(one["characters"] for one in worst) == [3, 3, 6]
+    rates = [one["tokens"] / one["characters"] for one in worst]
+    assert rates == sorted(rates, reverse=True) and "あ①い" in page
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_a_comparison_as_a_picture(tmp_path: Path, letters: Path, text: Path, ending: str) -> None:
+    result = compare_tokenizers(letters, letters, inputs=[str(text)])
+    path = tmp_path / f"図{ending}"
+    figure = plot_tokenizers(result, path)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [1.0, 1.0]
+    assert path.read_bytes().startswith(b"\x89PNG" if ending == ".png" else b"<?xml")
+    with pytest.raises(InputError, match=r"ends in \.png or \.svg"):
+        plot_tokenizers(result, tmp_path / "compare.jpg")
+    with pytest.raises(InputError, match="no folder"):
+        plot_tokenizers(result, tmp_path / "nowhere" / "compare.png")
+    with pytest.raises(InputError, match="no tokenizers"):
+        plot_tokenizers(Result(None, {}), path)
+
+
+def test_the_picture_is_asked_for_by_a_flag(
+    tmp_path: Path, letters: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tokenizer", "compare", str(letters), str(letters), "--data", str(text), "--out"]
+    assert main([*words, str(tmp_path / "compare.png")]) == 0
+    assert (tmp_path / "compare.png").stat().st_size > 1000 and "recommended: none" in capsys.readouterr().out
+    assert main([*words, str(tmp_path / "compare.gif")]) == 2

@@ -1,9 +1,15 @@
-"""What `tane plan` tells a person: its values by what they are about, in units that can be read."""
+"""What `tane plan` tells a person: its values by what they are about, in units that can be read; the first
+blocks; and what it warns of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
+
+from tane.text.columns import width
+from tane.use import block_page
+from tane.use.screen import WIDTH
 
 Rows = list[tuple[str, str]]
 
@@ -18,14 +24,31 @@ PARTS = {
     "activations": "activations",
     "head": "logits",
 }
+GROUP, WHAT = 10, 28  # columns of the name of a group, and of what a value is
+HEAD = GROUP + WHAT + 2
+LEAST = 16  # columns of a value, however narrow the terminal
+ORANGE, RED = "38;5;166", "38;5;196"  # both read on black as on white
 
 
-def lines(values: dict[str, Any], duration: str) -> Iterator[str]:
-    """The lines of a plan; `duration` as the recipe has it."""
-    groups = {
+def lines(
+    values: dict[str, Any], *, columns: int | None = None, colour: bool = False, blocks: bool = True
+) -> Iterator[str]:
+    """The lines of a plan. columns: of the terminal, None: lines may be of any length; colour: with escape
+    sequences; blocks: show them too."""
+    for name, rows in _groups(values).items():
+        for number, (what, value) in enumerate(rows):
+            head = f"{'' if number else name:<{GROUP}}" + (f"{what:<{WHAT}}  " if what else "")
+            yield from _folded(head, value, columns)
+    if blocks and values["first_blocks"] is not None:
+        yield from _blocks(values, columns, colour)
+    yield from _warnings(values, columns, colour)
+
+
+def _groups(values: dict[str, Any]) -> dict[str, Rows]:
+    return {
         "text": _text(values),
         "model": _model(values),
-        "training": _training(values, duration),
+        "training": _training(values, values["duration"]),
         "memory": _memory(values),
         "disk": [
             ("a checkpoint", size(values["checkpoint_bytes"])),
@@ -33,9 +56,88 @@ def lines(values: dict[str, Any], duration: str) -> Iterator[str]:
         ],
         "time": _time(values),
     }
-    for name, rows in groups.items():
-        for number, (what, value) in enumerate(rows):
-            yield f"{'' if number else name:<10}{what:<28}  {value}"
+
+
+def _blocks(values: dict[str, Any], columns: int | None, colour: bool) -> Iterator[str]:
+    shown = values["first_blocks"]
+    what = "examples" if "examples" in values else "blocks"
+    if not shown:
+        yield from _folded(f"{what:<{GROUP}}", "tane prepare RECIPE makes them; then some are shown", columns)
+        return
+    yield from _folded(f"{what:<{GROUP}}", "what the model gets first, and what it must say", columns)
+    yield from block_page.terminal(shown, columns or WIDTH, colour=colour)
+    yield ""
+
+
+def _warnings(values: dict[str, Any], columns: int | None, colour: bool) -> Iterator[str]:
+    found, looked = values["warnings"], _looked(values["looked_at"])
+    count = f"{len(found):,}" if found else "none"
+    yield from _folded(f"{'warnings':<{GROUP}}", f"{count}; {looked}", columns)
+    for one in found:
+        style = RED if one["stops"] else ORANGE
+        name = f"\x1b[{style}m{one['name']}\x1b[0m" if colour else one["name"]
+        stops = " (training stops with it)" if one["stops"] else ""
+        head, *rest = _folded("", f"{one['name']}: {one['message']}{stops}", columns, "    ")
+        yield "  " + head.strip().replace(one["name"], name, 1)
+        yield from rest
+        yield from _folded("    -> ", one["remedy"], columns)
+
+
+def _looked(looked: dict[str, Any]) -> str:
+    train, valid = looked["training_documents"], looked["validation_documents"]
+    beside = f" and {valid:,} validation" if valid else ""
+    some = "" if looked["all"] else ", which are not all"
+    return f"looked at {train:,} training{beside} documents{some}"
+
+
+def _folded(head: str, text: str, columns: int | None, then: str | None = None) -> Iterator[str]:
+    """A text after its head, folded at spaces into so many columns; `then` stands before its next lines, the
+    head's columns where it is None."""
+    then = " " * len(head) if then is None else then
+    if columns is None:
+        yield f"{head}{text}".rstrip()
+        return
+    room = max(LEAST, columns - max(len(head), len(then)))
+    line = ""
+    for word in text.split(" "):
+        for part in _parts(word, room):
+            if line and width(line) + 1 + width(part) > room:
+                yield f"{head}{line}".rstrip()
+                head, line = then, ""
+            line = f"{line} {part}" if line else part
+    yield f"{head}{line}".rstrip()
+
+
+def _parts(word: str, room: int) -> Iterator[str]:
+    """A word in parts of at most so many columns."""
+    part = ""
+    for char in word:
+        if width(part) + width(char) > room:
+            yield part
+            part = ""
+        part += char
+    yield part
+
+
+def html(values: dict[str, Any]) -> str:
+    """A plan for a notebook, on whatever ground it has."""
+    cell = "text-align:left;padding:.1em .8em .1em 0"
+    rows = [
+        f"<tr><th style='{cell}'>{'' if number else escape(name)}</th><td style='{cell}'>{escape(what)}</td>"
+        f"<td style='{cell}'>{escape(value)}</td></tr>"
+        for name, group in _groups(values).items()
+        for number, (what, value) in enumerate(group)
+    ]
+    found = [
+        f"<li><b>{escape(one['name'])}</b>: {escape(one['message'])}<br>"
+        f"<code>{escape(one['remedy'])}</code></li>"
+        for one in values["warnings"]
+    ]
+    told = f"<p>warnings: {len(found) or 'none'}; {escape(_looked(values['looked_at']))}</p>"
+    return (
+        f"<div style='max-width:60em'><table>{''.join(rows)}</table>"
+        f"{block_page.html(values['first_blocks'] or [])}{told}<ul>{''.join(found)}</ul></div>"
+    )
 
 
 def _text(values: dict[str, Any]) -> Rows:

@@ -26,12 +26,14 @@ from tane.tokens.describe import Spelling, describe
 from tane.tokens.encoder import Encoder
 from tane.tokens.measure import measure
 from tane.types import Result
+from tane.use.tokenizer_choice import WIDTH, recommend, worst
 
 MOST = 5_000_000  # characters of text that a tokenizer is tried on
 SENTENCE = re.compile(r"\s*([^。！？!?\n]*[。！？!?]*)")
 LONGEST = 80  # characters of an example
 WITHOUT_TEXT = "今日は東京で、ＡＢＣマートの①番を見た。"  # what is cut where no text is given
 COLUMNS = 100
+EXCERPT = 50  # columns of a document that takes many tokens
 
 
 def show_tokenizer(
@@ -51,7 +53,7 @@ def show_tokenizer(
     stands, duplicates too; at most MOST characters of it, evenly taken. Raises InputError.
     """
     check_dictionary(dictionary, [name])
-    texts = _texts(inputs, reading) if inputs else []
+    texts = _texts(inputs, reading)[0] if inputs else []
     sentences = _sentences(texts, head) if texts else [WITHOUT_TEXT]
     return Result(str(name), _look(name, dictionary, texts, sentences))
 
@@ -65,9 +67,11 @@ def compare_tokenizers(
 ) -> Result:
     """Two or more tokenizers on the same text; `report_compare` puts them side by side.
 
-    `metrics`: tokenizers: what `show_tokenizer` finds of each, in the order of the names; fewest_tokens: the
-    name of the one that writes the text in the fewest tokens; lossy: the names of those that cannot write all
-    of it.
+    `metrics`: tokenizers: what `show_tokenizer` finds of each, in the order of the names, and further worst,
+    the documents that take the most tokens a character [{text, characters, tokens}], and
+    embedding_parameters, at a width of 256; fewest_tokens: the name of the one that writes the text in the
+    fewest tokens; lossy: the names of those that cannot write all of it; recommendation {choice, reason, out,
+    settle}: see tokenizer_choice.py.
     The other arguments are those of `show_tokenizer`. Raises InputError.
     """
     if len(names) < 2:
@@ -76,12 +80,14 @@ def compare_tokenizers(
     if not inputs:
         raise InputError("there is no text to compare them on", "name it: --data my.txt")
     check_dictionary(dictionary, names)
-    texts = _texts(inputs, reading)
+    texts, share = _texts(inputs, reading)
     sentences = _sentences(texts, head)
     found = [_look(name, dictionary, texts, sentences) for name in names]
     best = min(found, key=lambda one: one["text"]["tokens"])
     lossy = [one["name"] for one in found if one["text"]["lossy"]]
-    return Result(None, {"tokenizers": found, "fewest_tokens": best["name"], "lossy": lossy})
+    recommendation = recommend(found, [inputs] if isinstance(inputs, str) else inputs, share)
+    metrics = {"tokenizers": found, "fewest_tokens": best["name"], "lossy": lossy}
+    return Result(None, {**metrics, "recommendation": recommendation})
 
 
 def _look(
@@ -96,7 +102,8 @@ def _look(
         about = describe(encoder.tokenizer)
         return {
             "name": str(name), **about, "text": measure(encoder, texts) if texts else None,
-            "examples": examples,
+            "examples": examples, "worst": worst(encoder, texts) if texts else [],
+            "embedding_parameters": about["vocabulary"] * WIDTH,
         }  # fmt: skip
 
 
@@ -129,8 +136,9 @@ def check_dictionary(dictionary: str | None, names: Sequence[str | os.PathLike[s
         raise InputError(f"the dictionary {dictionary} is for a vocab.txt, and none is given", "leave it out")
 
 
-def _texts(inputs: Sequence[str] | str, reading: HowToRead) -> list[str]:
-    """The documents of the inputs, or every n-th of them where they hold more than MOST characters.
+def _texts(inputs: Sequence[str] | str, reading: HowToRead) -> tuple[list[str], float]:
+    """(documents of the inputs, or every n-th of them where they hold more than MOST characters; their share
+    of all characters).
 
     Not normalised, since what the tokenizer itself changes or loses shall be seen; with duplicates, since the
     figures are of this text and not of what a corpus would keep of it.
@@ -145,11 +153,11 @@ def _texts(inputs: Sequence[str] | str, reading: HowToRead) -> list[str]:
         total = corpus.meta["characters"]["train"]
         step = -(-total // MOST)
         texts = [text for number, text in enumerate(corpus.texts("train")) if not number % step]
+    some = sum(map(len, texts))
     if step > 1:
-        some = sum(map(len, texts))
         told = f"the text has {total:,} characters: the figures are of {some:,} of them"
         progress.say(f"{told}, one document in {step:,}")
-    return texts
+    return texts, some / max(1, total)
 
 
 def _sentences(texts: list[str], count: int) -> list[str]:
@@ -180,7 +188,7 @@ def report_compare(result: Result) -> str:
     found = result.metrics["tokenizers"]
     told = found[0]["text"]
     names = [fit_end(one["name"], 28) for one in found]
-    columns = [_about(one)[:2] + _figures(one["text"]) for one in found]
+    columns = [[*_about(one)[:2], _rows(one), *_figures(one["text"])] for one in found]
     rows = [["", *names]]
     rows += [[row[0][0], *(cell for _, cell in row)] for row in zip(*columns, strict=True)]
     size = f"{told['documents']:,} documents, {told['characters']:,} characters, {told['bytes']:,} bytes"
@@ -193,7 +201,29 @@ def report_compare(result: Result) -> str:
         lines += ["", fit(example["text"], COLUMNS)]
         pairs = zip(names, (_borders(one)[number] for one in found), strict=True)
         lines.append(table([[f"  {name}", cut] for name, cut in pairs]))
-    return "\n".join(lines)
+    rows = [
+        [f"  {name}" if not number else "", f"{one['tokens'] / max(1, one['characters']):.2f}", one["text"]]
+        for name, tokenizer in zip(names, found, strict=True)
+        for number, one in enumerate(tokenizer["worst"])
+    ]
+    lines += ["", "the documents that take the most tokens a character"]
+    lines.append(table([[*row[:2], fit(row[2], EXCERPT)] for row in rows]))
+    return "\n".join([*lines, "", *_recommended(result.metrics["recommendation"])])
+
+
+def _recommended(found: dict[str, Any]) -> list[str]:
+    """The recommendation with its reason, and how to settle it by small models."""
+    choice = found["choice"]
+    lines = [f"recommended: {choice}" if choice else "recommended: none", f"  {found['reason']}"]
+    lines += [f"  out: {one['name']}: {one['reason']}" for one in found["out"]]
+    if found["settle"]:
+        sure = "to make sure" if choice else "to settle it"
+        lines.append(f"{sure}, train a small causal model with each; the fewest bits per character win:")
+    return lines + [f"  {line}" for line in found["settle"]]
+
+
+def _rows(found: dict[str, Any]) -> list[str]:
+    return [f"parameters at width {WIDTH}", f"{found['embedding_parameters']:,}"]
 
 
 FEW = 5  # characters that a warning names
