@@ -60,7 +60,7 @@ def test_all_that_tane_needs_is_pinned() -> None:
     assert not missing, "add to constraints.txt, with the version that the tests passed with"
 
 
-@pytest.mark.parametrize("extra", ["test", "dev", "lora", "near", "unidic"])
+@pytest.mark.parametrize("extra", ["test", "dev", "lora", "near", "unidic", "play"])
 def test_all_that_an_extra_needs_is_pinned(extra: str) -> None:
     try:
         names = needed(EXTRAS[extra])

@@ -112,8 +112,16 @@ class Classifier:
         found = iter(several(outputs, self.names) if self.several else self.task.answers(outputs, self.names))
         return [None if row is None else next(found) for row in encoded]
 
+    def cuts(self, examples: Sequence[Example]) -> bool:
+        """Whether one of the examples is longer than the inputs of the model."""
+        return any(one is not None and one.cut for one in self._encode(examples, self._limit))
+
+    @property
+    def _limit(self) -> int | None:
+        return self.task.max_length if isinstance(self.task.max_length, int) else None
+
     def _encoded(self, examples: Sequence[Example]) -> list[Encoded | None]:
-        limit = self.task.max_length if isinstance(self.task.max_length, int) else None
+        limit = self._limit
         found: list[Encoded | None] = []
         with signals.caught():
             for at in range(0, len(examples), CHUNK):

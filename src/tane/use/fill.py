@@ -12,6 +12,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from tane import progress, signals
@@ -46,6 +47,63 @@ class Question(NamedTuple):
     places: list[int]
 
 
+class Filler:
+    """A masked model that is open, to fill the masks of many texts; its weights are read at the first one.
+
+    Raises InputError for a model that is no masked language model.
+    """
+
+    def __init__(self, model: str | os.PathLike[str], device: str = "auto") -> None:
+        self.folder = find_model(model)
+        require_masked(self.folder)
+        self.tokenizer = load_tokenizer(self.folder)
+        self.device = device
+
+    @cached_property
+    def network(self) -> Any:
+        """The model."""
+        with hushed(), running(self.folder):
+            network = open_model(self.folder, "AutoModelForMaskedLM").to(choose_device(self.device)).eval()
+        check_rows(self.folder, network, len(self.tokenizer))
+        return network
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        return Pieces(self.tokenizer)
+
+    def fill(self, texts: Sequence[str], *, top_k: int = 5, whole_word: bool = False) -> Filled:
+        """What `fill_mask` finds in these texts. Raises InputError for a text without a mask."""
+        if not 1 <= top_k <= MOST_FILLS:
+            raise InputError(f"--top-k: expected 1 to {MOST_FILLS:,}, found {top_k}")
+        masks = find_masks(texts, self.tokenizer)
+        longest, spare = positions(self.network), MOST_PIECES - 1 if whole_word else 0
+        with hushed(), running(self.folder):
+            encoded = _encode(texts, masks, self.tokenizer)
+            questions = _questions(encoded, self.tokenizer, longest, spare)
+            candidates = Candidates(self.network, self.tokenizer)
+            if whole_word:
+                found = _words(questions, self._pieces, candidates, longest, self.tokenizer, top_k)
+            else:
+                asked = [(question.ids, question.places) for question in questions]
+                best = candidates.best(asked, self._pieces.ordinary, top_k)
+                found = [[Fill((number,), log) for number, log in row] for row in best]
+        fills = [
+            [_entry(texts[mask.text], mask, fill, self._pieces) for fill in row]
+            for mask, row in zip(masks, found, strict=True)
+        ]
+        cut = {n: len(ids) for n, ids in enumerate(encoded) if longest and len(ids) + spare > longest}
+        return Filled(fills, masks, cut)
+
+
+class Filled(NamedTuple):
+    """For each mask its fills, likeliest first, and where it stands; cut: of each text that is longer than
+    the model's positions, by its number, how many tokens it has."""
+
+    fills: list[list[dict[str, Any]]]
+    masks: list[Mask]
+    cut: dict[int, int]
+
+
 class Fill(NamedTuple):
     """A candidate: its pieces, and the logarithm of its probability."""
 
@@ -77,31 +135,12 @@ def fill_mask(
     for a text without a mask, and for a model that is no masked language model.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
-    if not 1 <= top_k <= MOST_FILLS:
-        raise InputError(f"--top-k: expected 1 to {MOST_FILLS:,}, found {top_k}")
     require_unicode("TEXT", texts)
-    folder = find_model(model)
-    require_masked(folder)
-    tokenizer = load_tokenizer(folder)
-    masks = find_masks(texts, tokenizer)
-    with signals.caught(), hushed(), running(folder):
-        network = open_model(folder, "AutoModelForMaskedLM").to(choose_device(device)).eval()
-        check_rows(folder, network, len(tokenizer))
-        longest = positions(network)
-        encoded = _encode(texts, masks, tokenizer)
-        pieces, candidates = Pieces(tokenizer), Candidates(network, tokenizer)
-        if whole_word:
-            questions = _questions(encoded, tokenizer, longest, MOST_PIECES - 1)
-            found = _words(questions, pieces, candidates, longest, tokenizer, top_k)
-        else:
-            questions = _questions(encoded, tokenizer, longest, 0)
-            best = candidates.best([(q.ids, q.places) for q in questions], pieces.ordinary, top_k)
-            found = [[Fill((number,), log) for number, log in row] for row in best]
-    fills = [
-        [_entry(texts[mask.text], mask, fill, pieces) for fill in row]
-        for mask, row in zip(masks, found, strict=True)
-    ]
-    return Result(str(folder), {"fills": fills, "masks": [mask._asdict() for mask in masks]})
+    with signals.caught():
+        filler = Filler(model, device)
+        found = filler.fill(texts, top_k=top_k, whole_word=whole_word)
+    masks = [mask._asdict() for mask in found.masks]
+    return Result(str(filler.folder), {"fills": found.fills, "masks": masks})
 
 
 def report(result: Result, texts: Sequence[str]) -> str:
@@ -135,7 +174,8 @@ def _entry(text: str, mask: Mask, fill: Fill, pieces: Pieces) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------- from texts to inputs
 
 
-def _pattern(tokenizer: Any) -> re.Pattern[str]:
+def mask_pattern(tokenizer: Any) -> re.Pattern[str]:
+    """What a mask looks like in a text."""
     return re.compile(f"{re.escape(tokenizer.mask_token)}|{MASK}")
 
 
@@ -151,7 +191,7 @@ def find_masks(texts: Sequence[str], tokenizer: Any) -> list[Mask]:
             text.encode()
         except UnicodeEncodeError as error:
             raise InputError(f"text {number + 1} is no valid Unicode (character {error.start + 1})") from None
-        here = [Mask(number, *place.span()) for place in _pattern(tokenizer).finditer(text)]
+        here = [Mask(number, *place.span()) for place in mask_pattern(tokenizer).finditer(text)]
         if not here:
             shown = text if len(text) <= 40 else f"{text[:40]}…"
             raise InputError(f"this text has no mask: {shown!r}", "write the mask as [MASK], ＿ or ___")
@@ -161,7 +201,7 @@ def find_masks(texts: Sequence[str], tokenizer: Any) -> list[Mask]:
 
 def _encode(texts: Sequence[str], masks: Sequence[Mask], tokenizer: Any) -> list[list[int]]:
     """Each text's ids with [CLS] and [SEP], by the folder's own tokenizer, which sees to the masks."""
-    pattern = _pattern(tokenizer)
+    pattern = mask_pattern(tokenizer)
     spelled = [pattern.sub(lambda _: tokenizer.mask_token, text) for text in texts]
     encoded: list[list[int]] = tokenizer(spelled, split_special_tokens=False, verbose=False)["input_ids"]
     for number, ids in enumerate(encoded):

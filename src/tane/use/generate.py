@@ -7,10 +7,12 @@ Sampling is transformers' own. Each prompt has its own seed, so a text does not 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from tane import progress, signals
 from tane.errors import InputError
@@ -23,6 +25,116 @@ from tane.types import Result
 from tane.use.given import require_unicode
 
 MOST_CHARACTERS = 1_000_000  # of a prompt; its ids take some 300 bytes a character
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. greedy ignores temperature, top_k and top_p; top_k 0 and top_p 1 are off.
+
+    Raises InputError for values with which nothing can be drawn.
+    """
+
+    max_new_tokens: int = 100
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 0.95
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        rules = (
+            (self.max_new_tokens >= 1, "--max-new-tokens", "at least 1", self.max_new_tokens),
+            (
+                self.greedy or 0 < self.temperature < 100,
+                "--temperature", "above 0 (or --greedy)", self.temperature,
+            ),
+            (self.top_k >= 0, "--top-k", "0 (off) or more", self.top_k),
+            (0 < self.top_p <= 1, "--top-p", "above 0, at most 1 (off)", self.top_p),
+            (
+                0 < self.repetition_penalty < 100,
+                "--repetition-penalty", "above 0; 1 is off", self.repetition_penalty,
+            ),
+        )  # fmt: skip
+        for good, name, expected, found in rules:
+            if not good:
+                raise InputError(f"{name}: expected {expected}, found {found}")
+
+    def arguments(self) -> dict[str, Any]:
+        """What transformers' `generate` is told."""
+        told = {"do_sample": not self.greedy, "repetition_penalty": self.repetition_penalty}
+        if self.greedy:
+            return told
+        return {**told, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+
+
+class Prompt(NamedTuple):
+    """What a model reads of a prompt: its ids behind the end-of-text token; total: tokens that it has in all,
+    more than the ids where only its end is read."""
+
+    ids: list[int]
+    total: int
+
+
+class Writer:
+    """A causal model that is open, to go on from many prompts. longest: its positions, None: no limit."""
+
+    def __init__(self, model: str | os.PathLike[str], device: str = "auto") -> None:
+        self.folder = find_model(model)
+        self.encoder = Encoder(self.folder)
+        self.network = open_model(self.folder).to(choose_device(device)).eval()
+        check_rows(self.folder, self.network, self.encoder.vocab_size)
+        self.longest = positions(self.network)
+
+    def prompts(self, texts: Sequence[str]) -> list[Prompt]:
+        """The prompts of texts. One that leaves no room for a token is cut: its end is what counts."""
+        found = []
+        for ids in self.encoder.encode_batch(texts):
+            read = [self.encoder.eos_id, *ids.tolist()]
+            kept = read
+            if self.longest is not None and len(read) >= self.longest:
+                kept = read[-(self.longest // 2) :]
+            found.append(Prompt(kept, len(read)))
+        return found
+
+    def go_on(
+        self,
+        prompt: Prompt,
+        how: Sampling,
+        *,
+        number: int = 0,
+        num: int = 1,
+        watch: Callable[[list[int]], bool] | None = None,
+    ) -> list[list[int]]:
+        """The new ids behind a prompt, `num` times (greedy: once), the end-of-text token included.
+
+        number: of the prompt, which has its own seed. watch: called after each token with the new ids of the
+        first row; it ends all of them by returning True.
+        """
+        from transformers import StoppingCriteriaList
+
+        start = len(prompt.ids)
+
+        def stop(ids: Tensor, scores: Any, **_: Any) -> Tensor:
+            ended = watch is not None and watch(ids[0, start:].tolist())
+            return torch.full((len(ids),), ended, dtype=torch.bool, device=ids.device)
+
+        torch.manual_seed(key(how.seed, "generate", number))
+        most = how.max_new_tokens
+        inputs = torch.tensor([prompt.ids], device=self.network.device)
+        config = self.network.config
+        with torch.no_grad(), hushed(), running(self.folder):
+            rows = self.network.generate(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                max_new_tokens=most if self.longest is None else min(most, self.longest - start),
+                num_return_sequences=1 if how.greedy else num,
+                eos_token_id=self.encoder.eos_id,
+                pad_token_id=self.encoder.eos_id if config.pad_token_id is None else config.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([stop] if watch else []),
+                **how.arguments(),
+            )
+        return [row[start:] for row in rows.tolist()]
 
 
 def generate(
@@ -47,77 +159,38 @@ def generate(
     first of these strings. A text never grows past the model's positions.
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    _check(num, max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy)
-    require_unicode("--prompt", prompts)
-    for number, prompt in enumerate(prompts):
-        if len(prompt) > MOST_CHARACTERS:
-            raise InputError(
-                f"prompt {number + 1} has {len(prompt):,} characters; expected at most {MOST_CHARACTERS:,}",
-                "give its end alone: no model reads more",
+    if num < 1:
+        raise InputError(f"--num: expected at least 1, found {num}")
+    how = Sampling(max_new_tokens, temperature, top_k, top_p, repetition_penalty, seed, greedy)
+    require_prompts(prompts)
+    writer = Writer(model, device)
+    encoded = writer.prompts(prompts)
+    for number, prompt in enumerate(encoded, 1):
+        if prompt.total > len(prompt.ids):
+            progress.say(
+                f"warning: prompt {number} has {prompt.total:,} tokens and the model {writer.longest:,} "
+                f"positions: only its last {len(prompt.ids):,} tokens are read"
             )
-    folder = find_model(model)
-    encoder = Encoder(folder)
-    network = open_model(folder).to(choose_device(device)).eval()
-    check_rows(folder, network, encoder.vocab_size)
-    encoded = [[encoder.eos_id, *ids.tolist()] for ids in encoder.encode_batch(prompts)]
-    longest = positions(network)
-    if longest is not None:
-        encoded = [_fit(ids, longest, number) for number, ids in enumerate(encoded)]
-    settings: dict[str, Any] = {"do_sample": not greedy, "repetition_penalty": repetition_penalty}
-    if not greedy:
-        settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     texts = []
-    with signals.caught(), hushed(), progress.bar(len(prompts), "generating", "prompt") as bar:
-        for number, (prompt, ids) in enumerate(zip(prompts, encoded, strict=True)):
+    with signals.caught(), progress.bar(len(prompts), "generating", "prompt") as bar:
+        for number, (text, prompt) in enumerate(zip(prompts, encoded, strict=True)):
             signals.poll("generating")
-            torch.manual_seed(key(seed, "generate", number))
-            room = max_new_tokens if longest is None else min(max_new_tokens, longest - len(ids))
-            inputs = torch.tensor([ids], device=network.device)
-            with torch.no_grad(), running(folder):
-                rows = network.generate(
-                    input_ids=inputs,
-                    attention_mask=torch.ones_like(inputs),
-                    max_new_tokens=room,
-                    num_return_sequences=1 if greedy else num,
-                    eos_token_id=encoder.eos_id,
-                    pad_token_id=network.config.pad_token_id
-                    if network.config.pad_token_id is not None
-                    else encoder.eos_id,
-                    **settings,
-                )
-            found = [prompt + _until(encoder.decode(row[len(ids) :]), stop) for row in rows.tolist()]
+            rows = writer.go_on(prompt, how, number=number, num=num)
+            found = [text + _until(writer.encoder.decode(row), stop) for row in rows]
             texts += found * (num if greedy else 1)
             bar.update(1)
-    return Result(str(folder), {"texts": texts})
+    return Result(str(writer.folder), {"texts": texts})
 
 
-def _check(
-    num: int, max_new_tokens: int, temperature: float, top_k: int, top_p: float, penalty: float, greedy: bool
-) -> None:
-    rules = (
-        (num >= 1, "--num", "at least 1", num),
-        (max_new_tokens >= 1, "--max-new-tokens", "at least 1", max_new_tokens),
-        (greedy or 0 < temperature < 100, "--temperature", "above 0 (or --greedy)", temperature),
-        (top_k >= 0, "--top-k", "0 (off) or more", top_k),
-        (0 < top_p <= 1, "--top-p", "above 0, at most 1 (off)", top_p),
-        (0 < penalty < 100, "--repetition-penalty", "above 0; 1 is off", penalty),
-    )
-    for good, name, expected, found in rules:
-        if not good:
-            raise InputError(f"{name}: expected {expected}, found {found}")
-
-
-def _fit(ids: list[int], longest: int, number: int) -> list[int]:
-    """Keep a prompt inside the model's positions with room for one token at least: its end is what counts."""
-    if len(ids) < longest:
-        return ids
-    kept = longest // 2
-    progress.say(
-        f"warning: prompt {number + 1} has {len(ids):,} tokens and the model {longest:,} positions: "
-        "only its last "
-        f"{kept:,} tokens are read"
-    )
-    return ids[-kept:]
+def require_prompts(prompts: Sequence[str]) -> None:
+    """Raise InputError for a prompt that is no valid Unicode, or longer than any model reads."""
+    require_unicode("--prompt", prompts)
+    for number, prompt in enumerate(prompts, 1):
+        if len(prompt) > MOST_CHARACTERS:
+            raise InputError(
+                f"prompt {number} has {len(prompt):,} characters; expected at most {MOST_CHARACTERS:,}",
+                "give its end alone: no model reads more",
+            )
 
 
 def _until(text: str, stop: Sequence[str]) -> str:

@@ -104,6 +104,15 @@ def ask(
     return Result(str(classifier.folder), metrics), examples
 
 
+def label(
+    classifier: Classifier, texts: Sequence[str], pairs: Sequence[str] | None = None
+) -> tuple[list[dict[str, Any]], bool]:
+    """The predictions that `predict` gives for texts, by a model that is open already, and whether one of
+    them is longer than what the model reads. Raises InputError as it does."""
+    classifier, examples = _of_texts(classifier, list(texts), None if pairs is None else list(pairs))
+    return _found(classifier, examples, None), classifier.cuts(examples)
+
+
 def _check_flags(
     texts: list[str], pairs: list[str] | None, file: Any, columns: Any, rows: RowsSettings | None
 ) -> None:
@@ -168,7 +177,7 @@ class _Words:
     """Cuts a text into words: at white space where it was cut so, Japanese sentences by MeCab or Sudachi."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self.dictionary = _dictionary(classifier.tokenizer)
+        self.dictionary = dictionary_of(classifier.tokenizer)
         self.segmenter: words.Segmenter | None = None
 
     def __call__(self, text: str) -> tuple[str, ...]:
@@ -183,7 +192,7 @@ class _Words:
         return tuple(self.segmenter.words(text))
 
 
-def _dictionary(tokenizer: Any) -> str:
+def dictionary_of(tokenizer: Any) -> str:
     """The dictionary by which a tokenizer cuts words, ipadic where it has none that is known."""
     means = getattr(tokenizer, "word_tokenizer_type", None)
     if means == "sudachi":

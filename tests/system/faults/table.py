@@ -36,10 +36,10 @@ FAULTS: tuple[Fault, ...] = tuple(
 NOT_TESTED = {
     "22": "another number of processes: by `pytest tests/training/test_wide.py`, once, not many times",
     "26": "one rank killed: by `pytest tests/training/test_wide.py`, once, not many times",
-    "36": "requests from other sites: there is no playground yet",
-    "37": "requests that are too large or too slow: there is no playground yet",
-    "38": "many clients: there is no playground yet",
-    "39": "paths and scripts in requests: there is no playground yet",
+    "36": "requests from other sites: by `pytest tests/play/test_attacks.py`, once, not many times",
+    "37": "requests too large or too slow: by `pytest tests/play/test_attacks.py`, once, not many times",
+    "38": "many clients: by `pytest tests/play/test_clients.py`, once, not many times",
+    "39": "paths and scripts in requests: by `pytest tests/play`, once, not many times",
 }
 
 
