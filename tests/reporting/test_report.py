@@ -141,8 +141,9 @@ def test_markdown(runs: tuple[Path, Path], tmp_path: Path) -> None:
 def test_a_masked_run_shows_its_probes(tmp_path: Path, sample_text: Path) -> None:
     values = masked_settings(tmp_path / "data", tmp_path / "run", sample_text)
     train(Recipe.from_mapping(values, "train.samples=true"))
-    text = Structure(tane.report(tmp_path / "run").text).text
-    assert "＿" in text and "Hidden tokens guessed right" not in text and "right" in text
+    page_text = tane.report(tmp_path / "run").text
+    text = Structure(page_text).text
+    assert '<span class="blank">1</span>' in page_text and "Hidden tokens guessed right" not in text and "right" in text
     texts = ["秋には葉が落ちます。", "犬は骨が好きです。"]
     (tmp_path / "text.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     whole = evaluate(tmp_path / "run", str(tmp_path / "text.txt")).metrics

@@ -73,7 +73,7 @@ STRETCH = ("publish.before_write", "publish.before_manifest", "publish.before_re
 
 
 @pytest.mark.parametrize(
-    "number", [pytest.param(n, marks=[pytest.mark.slow] if n > 1 else []) for n in range(20)]
+    "number", [pytest.param(n, marks=[pytest.mark.slow] if n else []) for n in range(20)]
 )
 def test_killed_at_random_moments_the_weights_are_the_same(
     recipe: Path, whole: str, tmp_path: Path, number: int, record_property: object

@@ -121,7 +121,7 @@ def check_killed(recipe: Path, whole: dict[str, dict[str, Any]], data: Path, num
     assert len(work) == len(set(work)) >= len(whole["corpus"]["meta"]["parts"]), (kills, work)
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_and_started_again(
     recipe: Path, whole: dict[str, dict[str, Any]], tmp_path: Path, number: int
 ) -> None:

@@ -2,30 +2,23 @@
 
 import csv
 import fnmatch
-import importlib.util
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import zstandard
 from openpyxl import Workbook
 
 from tane import cli, errors, registry
-from tane.recipe import Recipe, options
-from tane.sample import __main__ as sample
+from tane.recipe import Recipe
 from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.text.ledger import Ledger
 from tane.training.tracker import read_metrics
 from tane.yamlio import parse_yaml
+from tests import pages
 
-ROOT = Path(__file__).parents[2]
+ROOT = pages.ROOT
 PAGES = ("README.md", "README.ja.md")
 SMALL = (
     '--train.duration "6 steps" --train.batch_tokens 256 --objective.block_size 128 '
@@ -41,6 +34,7 @@ APPENDED = {
     "tane train my.yaml": SMALL,
     "torchrun *": f"{SMALL} --train.device cpu",
     "tane train my.yaml --run-dir runs/patient *": SMALL,
+    "tane train my.yaml --run-dir runs/wider *": SMALL,
     "tane generate *": "--max-new-tokens 8",
     "python -m tane.sample --out *": "--count 300",
     "tane train recipes/sample-bert.yaml": SMALL_BERT,
@@ -57,32 +51,12 @@ REPLACED = {
 }
 
 
-class Fence(NamedTuple):
-    """One fenced block of a page: its language, its text, its first line in the page."""
-
-    language: str
-    text: str
-    line: int
-
-
-def fences(page: str) -> list[Fence]:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [Fence(m[1], m[2], text[: m.start()].count("\n") + 1) for m in found]
+def fences(page: str) -> list[pages.Fence]:
+    return pages.fences(pages.ROOT / page)
 
 
 def headings(page: str) -> list[str]:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for fence in fences(page):
-        text = text.replace(fence.text, "")
-    return re.findall(r"^(#+) .+$", text, re.MULTILINE)
-
-
-def commands() -> list[str]:
-    """The lines of all sh blocks of both pages in their order, each once where the pages agree."""
-    ours, theirs = ([f.text for f in fences(page) if f.language == "sh"] for page in PAGES)
-    blocks = ours if ours == theirs else ours + theirs
-    return [line for block in blocks for line in block.splitlines()]
+    return [level for level, _ in pages.headings(pages.ROOT / page)]
 
 
 def test_the_pages_are_in_step() -> None:
@@ -104,41 +78,9 @@ def test_the_links_to_files_lead_somewhere() -> None:
             assert (ROOT / name).exists(), f"{page}: {name}"
 
 
-def check_target(line: str) -> bool:
-    """For a line that is not run here: whether what it names exists. False: the line is to be run."""
-    words = shlex.split(line)
-    if words[0] == "make":
-        assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), line
-    elif words[:2] == ["git", "clone"]:
-        assert words[2] == "URL", line
-    elif words[0] == "cd":
-        assert f"git clone URL {words[1]}" in commands(), line
-    elif words[0] == ".":
-        assert words[1] == ".venv/bin/activate", line
-        assert '".venv"' in (ROOT / "tools" / "install.py").read_text(encoding="utf-8"), line
-    elif words[0] == "pip":
-        extra = re.search(r"\[(\w+)\]", line)
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        assert words[1] == "install" and extra and extra[1] in project["optional-dependencies"], line
-    elif words[0] == "tensorboard":
-        assert importlib.util.find_spec("tensorboard"), line
-    else:
-        return False
-    return True
-
-
 def test_inline_commands_exist() -> None:
-    verbs = {word for name in cli.VERBS for word in (name, name.split()[0])}
     for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for verb in re.findall(r"`tane (\w+)", text):
-            assert verb in verbs, f"{page}: tane {verb}"
-        for line in re.findall(r"`((?:make|pip|tensorboard) [^`]+)`", text):
-            assert check_target(line), f"{page}: {line}"
-        names = {name for name, *_ in options()}
-        for key in re.findall(r"`(?:--)?((?:corpus|tokenizer|objective|optim|task|train)\.[\w.]+)", text):
-            known = key in names or any(name.startswith(f"{key}.") for name in names)
-            assert known, f"{page}: {key}"
+        pages.check_names(ROOT / page)
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
@@ -221,9 +163,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Pa
     return folder
 
 
-def test_commands_and_snippets_work_in_their_order(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_and_snippets_work_in_their_order(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     seen, ran = set(), []
     for page in PAGES:
@@ -237,17 +177,22 @@ def test_commands_and_snippets_work_in_their_order(
                 assert name, f"{where}: the first line must name the file"
                 Path(name[1]).write_text(fence.text, encoding="utf-8")
             elif fence.language == "python":
-                run_snippet(fence.text, where)
+                pages.run_snippet(fence.text, where, REPLACED, {"__name__": "snippet"})
             elif fence.language == "sh":
-                lines = [line for line in fence.text.splitlines() if not check_target(line)]
+                lines = [line for line in fence.text.splitlines() if not pages.check_target(line)]
+                if fence.note.startswith(pages.ELSEWHERE):
+                    for line in lines:
+                        pages.understand(line)
+                    continue
                 for line in lines:
-                    run_command(line, where, capsys)
+                    pages.run_command(line, where, APPENDED)
                 ran += lines
     assert all(fnmatch.filter(ran, pattern) for pattern in APPENDED)
     names = {" ".join(line.split()[1:3]) for line in ran} | {line.split()[1] for line in ran}
     [start] = [e for e in read_metrics("runs/wide", "start")]
     assert start["processes"] == 2
-    assert names >= set(cli.VERBS) - {"demo"}  # test_demo.py runs the demo
+    elsewhere = {"demo", "play", "completion"}  # test_demo.py, tests/play and test_manners.py run them
+    assert names >= set(cli.VERBS) - elsewhere
     assert Recipe.load("runs/further/recipe.yaml").train.freeze  # a pretrained model with a tokenizer of ours
     assert Recipe.load("runs/lora/recipe.yaml").flat()["task.lora.rank"] == 8
     assert len(list(Path("runs/tried/trials").iterdir())) == 4  # of two rates the better one with three seeds
@@ -258,33 +203,6 @@ def test_commands_and_snippets_work_in_their_order(
     corpus = Corpus.open(Recipe.load("aozora.yaml").data_path / "corpus")
     kept = "".join(text for split in ("train", "valid") for text in corpus.texts(split))
     assert "山に桜が咲いた" in kept and "《" not in kept and "底本" not in kept
-
-
-def run_command(line: str, where: str, capsys: pytest.CaptureFixture[str]) -> None:
-    more = [text for pattern, text in APPENDED.items() if fnmatch.fnmatchcase(line, pattern)]
-    words = shlex.split(" ".join([line, *more]))
-    capsys.readouterr()
-    if words[:3] == ["python", "-m", "tane.sample"]:
-        code = sample.main(words[3:])
-    elif words[0] == "torchrun":
-        command = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
-        done = subprocess.run(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-        )
-        code = done.returncode
-        print(done.stderr, file=sys.stderr)
-    else:
-        assert words[0] == "tane", f"{where}: {line}"
-        code = cli.main(words[1:])
-    told = capsys.readouterr()
-    assert code == 0, f"{where}: {line}: exit code {code}\n{told.err[-2000:]}"
-    assert told.out or told.err, f"{where}: {line} said nothing"
-
-
-def run_snippet(text: str, where: str) -> None:
-    for old, new in REPLACED.items():
-        text = text.replace(old, new)
-    exec(compile(text, where, "exec"), {"__name__": "snippet"})
 
 
 @pytest.mark.parametrize("page", PAGES)

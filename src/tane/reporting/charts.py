@@ -88,11 +88,11 @@ def run_charts(run: Run) -> list[str]:
     """The charts of one run's log: loss, what stands beside it, rate, gradient, speed."""
     steps, evals = run.log["step"], run.log["eval"]
     resumes = [event["step"] for event in run.log["start"] if event["step"] > 0]
-    unit = {"causal": "nats per token", "masked": "nats per hidden token"}.get(run.kind, "loss")
+    unit = {"causal": " (nats per token)", "masked": " (nats per hidden token)"}.get(run.kind, "")
     shown = [Line("training", *curve(steps, "loss"), faint=True)]
     valid = curve(evals, "loss")
     shown += [Line("validation", *valid, dots=True)] if valid[0] else []
-    found = [lines(f"Loss ({unit})", shown, best=_star(run, "loss"), resumes=resumes)]
+    found = [lines(f"Loss{unit}", shown, best=_star(run, "loss"), resumes=resumes)]
     name, title = measure_of(run)
     values = curve(evals, name) if name else ([], [])
     if values[0]:

@@ -17,6 +17,7 @@ from tane.reporting import charts, trained_on
 from tane.reporting.gather import Run, gather
 from tane.reporting.versus import Verdict, compare
 from tane.training.resume import RESOLVED
+from tane.training.samples import HIDDEN
 from tane.types import Result
 from tane.use.plan_page import size, time_of
 from tane.yamlio import dump_yaml
@@ -223,7 +224,10 @@ def _samples(run: Run) -> list[dict[str, Any]]:
 
 
 def _probes(run: Run) -> list[dict[str, Any]]:
-    """[{text, rows: [{step, fills: [{truth, right, fills: [(token, share)]}]}]}] of the hidden words."""
+    """[{text, parts: it without what is hidden, rows}] of the hidden words.
+
+    rows: [{step, fills: [{truth, right, fills: [(token, share)]}]}].
+    """
     events = _some([e for e in run.log["samples"] if e.get("probes")], LOOKS)
     count = min((len(e["probes"]) for e in events), default=0)
     found = []
@@ -235,7 +239,10 @@ def _probes(run: Run) -> list[dict[str, Any]]:
                 for fill in event["probes"][n]["fills"]
             ]
             rows.append({"step": event["step"], "fills": fills})
-        found.append({"text": events[0]["probes"][n]["text"], "rows": rows})
+        text = events[0]["probes"][n]["text"]
+        parts = text.split(HIDDEN)
+        whole = len(parts) == len(rows[0]["fills"]) + 1  # else the text has such signs of its own
+        found.append({"text": text, "parts": parts if whole else [text], "rows": rows})
     return found
 
 

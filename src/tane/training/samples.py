@@ -7,6 +7,7 @@ own, and the model is called as an evaluation calls it, on all processes alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -25,8 +26,9 @@ PROMPT, NEW = 12, 24  # tokens of a beginning, and of its continuation
 SHORTEST = PROMPT + 8  # tokens of a document whose beginning is taken
 CANDIDATES, TEMPERATURE = 40, 0.8  # a continuation is drawn from the likeliest (Fan et al. 2018)
 FILLS = 3  # shown for each hidden token
-LONGEST = 80  # tokens of a text with hidden tokens
+LONGEST, MOST = 80, 6  # tokens of a text with hidden ones, and of these, where there is such a text
 HIDDEN = "＿"
+BETWEEN = re.compile(r"(?<=[^\x00-\x7f]) (?=[^\x00-\x7f])")  # spaces that decoding puts between words
 
 Likeliest = Callable[[Batch, int], tuple[Tensor, Tensor]]  # see `Loss.likeliest`
 
@@ -81,13 +83,16 @@ class Filled:
         ids, labels = batch.inputs["input_ids"][0].numpy(), batch.labels[0].numpy()
         places = np.flatnonzero(labels != IGNORE)
         mask, special = encoder.vocabulary.mask_id, set(encoder.vocabulary.special_ids)
-        self.shown: list[tuple[list[Any], list[int]]] = []  # pieces of a text, None where one is hidden
+        found = []  # (pieces of a text, None where one is hidden; the numbers of these among all targets)
         for a, b in pairwise(borders.tolist()):
             hidden = [p for p in range(a, b) if labels[p] != IGNORE and ids[p] == mask]
-            if not hidden or b - a > LONGEST or len(self.shown) == COUNT:
-                continue
-            pieces = [None if p in hidden else int(truth[p]) for p in range(a, b) if truth[p] not in special]
-            self.shown.append((pieces, [int(np.searchsorted(places, p)) for p in hidden]))
+            if hidden and b - a <= LONGEST:
+                seen = [
+                    None if p in hidden else int(truth[p]) for p in range(a, b) if truth[p] not in special
+                ]
+                found.append((seen, [int(np.searchsorted(places, p)) for p in hidden]))
+        found.sort(key=lambda one: len(one[1]) > MOST)  # many are hard to read
+        self.shown: list[tuple[list[Any], list[int]]] = found[:COUNT]
         self.wanted = truth[places]
 
     def look(self, likeliest: Likeliest) -> dict[str, Any]:
@@ -122,6 +127,7 @@ class Filled:
             if piece is not None:
                 run.append(piece)
                 continue
-            written += (self.encoder.decode(run) if run else "") + HIDDEN
+            text = self.encoder.decode(run) if run else ""
+            written += BETWEEN.sub("", text) + HIDDEN
             run = []
         return written.removesuffix(HIDDEN)
