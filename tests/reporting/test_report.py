@@ -143,7 +143,9 @@ def test_a_masked_run_shows_its_probes(tmp_path: Path, sample_text: Path) -> Non
     train(Recipe.from_mapping(values, "train.samples=true"))
     page_text = tane.report(tmp_path / "run").text
     text = Structure(page_text).text
-    assert '<span class="blank">1</span>' in page_text and "Hidden tokens guessed right" not in text and "right" in text
+    assert '<span class="blank">1</span>' in page_text and 'aria-label="Hidden tokens' in page_text
+    last = gather(tmp_path / "run").log["samples"][-1]["probes"]
+    assert all(fill["truth"] in text and fill["fills"][0][0] in text for p in last for fill in p["fills"])
     texts = ["秋には葉が落ちます。", "犬は骨が好きです。"]
     (tmp_path / "text.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     whole = evaluate(tmp_path / "run", str(tmp_path / "text.txt")).metrics
