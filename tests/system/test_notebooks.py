@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, show what they should, and hold no outputs."""
+"""The notebooks run from the first cell to the last, show bars and pictures, and hold no outputs."""
 
 import base64
 import importlib
@@ -10,9 +10,11 @@ import pytest
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
+pytest.importorskip("ipywidgets")
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
 # what must stand in some output of a notebook, as text or page
 EXPECTED = {
     "01_causal_lm": ["kept", "step 1: loss"],
@@ -70,6 +72,8 @@ def test_runs_to_its_end(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not [output for output in outputs if output.output_type == "error"]
     plots = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
     assert plots and all(base64.b64decode(plot).startswith(b"\x89PNG") for plot in plots)
+    bars = [output for output in outputs if WIDGET in output.get("data", {})]
+    assert bars, "no bar was drawn"
     shown = "".join(text for output in outputs for text in texts_of(output))
     for expected in EXPECTED[path.stem]:
         assert expected in shown, expected

@@ -21,6 +21,7 @@ from tane.use.card import packages
 from tane.use.export import export
 from tane.use.fill import fill_mask
 from tests.training.conftest import settings
+from tests.use.cards import check_languages
 from tests.use.masked_models import POSITIONS, save_bert, save_gpt2, train_tokenizer
 
 BERT = {
@@ -156,6 +157,8 @@ def test_the_card_tells_scores_objective_and_what_to_install(exports: Any) -> No
     assert "| mask_prob | 0.2 |" in card and "| whole_word | true |" in card
     assert "| words | the tokenizer's own |" in card and "| words | ipadic (fugashi " in card_of(unigram)
     assert "masked" in card and "block_size: 64" in card and "## Text" in card
+    told = check_languages(card)
+    assert "隠したトークンの正解率" in told and "### 文章" in told and "トークナイザーのもの" in told
 
 
 def test_an_export_is_exported_again(exports: Any, tmp_path: Path) -> None:

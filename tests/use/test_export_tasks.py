@@ -24,6 +24,7 @@ from tane.use.finetune import finetune
 from tane.use.predict import predict
 from tane.use.verify import verify
 from tane.yamlio import parse_yaml
+from tests.use.cards import check_languages
 from tests.use.masked_models import POSITIONS, SPREAD, save_bert, train_tokenizer
 from tests.use.task_models import save
 
@@ -280,6 +281,7 @@ def test_the_card_tells_what_the_model_is_for(exports: dict[str, Path]) -> None:
             assert part in card, (name, part)
         assert "None" not in prose(card) and "nan" not in card and "THIS_FOLDER" in card
         assert "corpus:" not in card and "objective:" not in card and "vocab_size" not in card
+        assert "### 課題" in check_languages(card), name
         assert not re.search(r"\.tmp-", card)
 
 
@@ -317,6 +319,7 @@ def test_the_best_of_several_seeds(runs: dict[str, Path], text: str, tmp_path: P
     export(place / "seeds", tmp_path / "out")
     card = card_of(tmp_path / "out")
     assert "Over the seeds 0, 1: accuracy " in card and "## Scores on valid" in card
+    assert "乱数の種 0, 1 での平均とばらつき: accuracy " in check_languages(card)
     best = (place / "seeds" / "model").resolve()
     other = next(p for p in (place / "seeds" / "trials").iterdir() if not best.is_relative_to(p))
     export(other, tmp_path / "other")
@@ -334,6 +337,7 @@ def test_the_card_of_a_model_that_others_trained(tmp_path: Path) -> None:
     assert "# copy\n" in card and "## Labels\n\n負, 中, 正\n" in card and "exported with tane" in card
     for nonsense in ("trained with", "fine-tuned", "## Scores", "## Recipe", "## Task", ".tmp-", "None"):
         assert nonsense not in prose(card)
+    assert "### ラベル\n\n負, 中, 正\n" in check_languages(card)
     assert "CC BY 4.0" in (tmp_path / "copy" / "README.source.md").read_text(encoding="utf-8")
     export(tmp_path / "copy", tmp_path / "again")
     assert "CC BY 4.0" in (tmp_path / "again" / "README.source.md").read_text(encoding="utf-8")

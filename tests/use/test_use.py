@@ -17,6 +17,7 @@ from tane.use.export import export
 from tane.use.generate import generate
 from tane.use.plan import plan
 from tests.training.conftest import settings
+from tests.use.cards import check_languages
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,7 @@ def test_the_export_opens_in_a_process_without_tane(run: Path, tmp_path: Path) -
     assert found["eos"] == 1
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "bits per character" in card and "block_size: 32" in card and "read" in card
+    assert "文字あたりのビット数" in check_languages(card)
     with pytest.raises(InputError, match="exists already"):
         export(run, tmp_path / "out")
     export(tmp_path / "out", tmp_path / "again")
