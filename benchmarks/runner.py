@@ -130,12 +130,17 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
+        middle, low, high = (_digits(row[name]) for name in ("median", "min", "max"))
         lines.append(
-            f"| {row['side']} | {row['figure']} | {row['median']:,.4g} | {row['min']:,.4g} to "
-            f"{row['max']:,.4g} | {row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) "
-            f"| {row['peak_mb']:,.0f} |"
+            f"| {row['side']} | {row['figure']} | {middle} | {low} to {high} | {row['ratio']:.2f} "
+            f"({row['ratio_min']:.2f} to {row['ratio_max']:.2f}) | {row['peak_mb']:,.0f} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _digits(value: float) -> str:
+    """Four digits at least, and no powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def write(results: list[dict[str, Any]], command: str) -> Path:

@@ -8,8 +8,10 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -19,10 +21,18 @@ import tane
 from tane.errors import InputError, Interrupted, TaneError
 from tane.verbs import COMMON, VERBS, Values, Verb
 
+NARROWEST, WIDEST = 40, 110  # columns of a page of help
+
 
 def usage() -> str:
-    """What `tane --help` prints."""
-    rows = "\n".join(f"  {name:<19}{verb.meaning}" for name, verb in VERBS.items())
+    """What `tane --help` prints; meanings are folded where the terminal is narrow."""
+    columns = max(NARROWEST, shutil.get_terminal_size((WIDEST, 0)).columns)
+    rows = "\n".join(
+        textwrap.fill(
+            verb.meaning, columns, initial_indent=f"  {name:<19}", subsequent_indent=" " * 21
+        )
+        for name, verb in VERBS.items()
+    )
     return f"""tane {tane.__version__}: train language models on your own text, Japanese first
 
 usage: tane VERB ... [--json] [--quiet] [--debug]

@@ -33,6 +33,7 @@ from tane.use.generate import generate
 from tane.use.predict import predict
 
 GPT_STEPS, BERT_STEPS, PAIR_EPOCHS = 300, 1200, 4
+SLOW = {"momentum": 0.95, "beta1": 0.9}  # of Muon, as in recipes/sample-bert.yaml
 PROMPTS = ("ある秋の日、", "雨がふったので、", "")
 STORIES = 3
 MASK = "[MASK]"
@@ -89,7 +90,7 @@ def recipe_for_bert(out: Path, inputs: Sequence[str], steps: int) -> Recipe:
                 "mask_share": 1.0,
                 "random_share": 0.0,
             },
-            "optim": {"name": "muon", "lr": 3e-3, "weight_decay": 0.01},
+            "optim": {"name": "muon", "lr": 3e-3, "weight_decay": 0.01, **SLOW},
             "train": {"duration": f"{steps} steps", "batch_tokens": 2048, "eval_every": 0.2},
         },
         where="the demo",
@@ -104,7 +105,7 @@ def recipe_for_pairs(out: Path, model: str, epochs: float) -> Recipe:
             "run_dir": str(out / "pairs"),
             "model": {"pretrained": model},
             "task": {"kind": "pair-classification", "data": files, "batch_examples": 32},
-            "optim": {"name": "muon", "lr": 1e-3},
+            "optim": {"name": "muon", "lr": 1e-3, **SLOW},
             "train": {"duration": f"{epochs:g} epochs", "eval_every": 0.2},
         },
         where="the demo",
