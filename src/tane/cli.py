@@ -28,9 +28,7 @@ def usage() -> str:
     """What `tane --help` prints; meanings are folded where the terminal is narrow."""
     columns = max(NARROWEST, shutil.get_terminal_size((WIDEST, 0)).columns)
     rows = "\n".join(
-        textwrap.fill(
-            verb.meaning, columns, initial_indent=f"  {name:<19}", subsequent_indent=" " * 21
-        )
+        textwrap.fill(verb.meaning, columns, initial_indent=f"  {name:<19}", subsequent_indent=" " * 21)
         for name, verb in VERBS.items()
     )
     return f"""tane {tane.__version__}: train language models on your own text, Japanese first

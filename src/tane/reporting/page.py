@@ -19,6 +19,7 @@ from tane.reporting.versus import Verdict, compare
 from tane.training.resume import RESOLVED
 from tane.training.samples import HIDDEN
 from tane.types import Result
+from tane.use.card import read_json
 from tane.use.plan_page import size, time_of
 from tane.yamlio import dump_yaml
 
@@ -161,9 +162,8 @@ def _run(run: Run, kind: str) -> dict[str, Any]:
 def _facts(run: Run) -> list[tuple[str, str]]:
     start, best = run.start, run.best
     rows = [("state", f"{run.state} at step {run.steps:,} of {start.get('total', 0):,}")]
-    model = run.recipe.get("model") or {}
-    shape = (model.get("config") or {}).get("model_type") or model.get("preset") or model.get("pretrained")
-    rows += [("model", f"{shape or run.kind}, {start.get('parameters', 0):,} parameters")]
+    shape = read_json(run.model / "config.json").get("model_type")
+    rows += [("model", f"{shape or 'none yet'}, {start.get('parameters', 0):,} parameters")]
     if best is not None:
         rows += [("best", f"step {best['step']:,}: {_measured(run, best)}")]
     tokens = [event["tokens"] for event in run.log["step"] if "tokens" in event]
