@@ -183,23 +183,26 @@ class TestResults:
         monkeypatch.setattr(parts, "stream_loss", lambda bench, model: next(losses))
 
         def measured(command: list[str]) -> dict[str, Any]:
-            steps = int(command[-1].split()[0]) if command[0] == "ours" else 300
+            ours = command[0] == "ours"
+            steps = int(command[-1].split()[0]) if ours else int(command[2])
             return {
-                "steps": steps, "seconds": 200.0, "wall_seconds": 210.0, "tokens": steps * 2048,
+                "steps": steps, "seconds": 200.0 * steps / 300, "wall_seconds": 210.0, "tokens": steps * 2048,
                 "tokens_per_second": 2048.0,
             }  # fmt: skip
 
         monkeypatch.setattr(parts.runner, "measured", measured)
         bench = Namespace(
             work=tmp_path,
-            theirs=lambda *flags: ["theirs"],
+            theirs=lambda *flags: ["theirs", *flags],
             ours=lambda *flags: ["ours", "--run-dir", "x", *flags],
         )
         args = Namespace(target_steps=300, steps=[20, 25, 30])
-        result = parts.time_to_loss(bench, 1, args)
-        assert [row["steps"] for row in result["rows"]] == [300, 20, 25]
-        assert result["rows"][-1]["tokens_ratio"] == 12 and result["rows"][-1]["time_ratio"] == 8
-        assert "the last one has" in result["notes"]
+        result = parts.time_to_loss(bench, 3, args)
+        [row] = result["rows"]
+        assert row["tried"] == {20: 5.5, 25: 4.9} and row["steps"] == 25
+        assert row["times"] == [(200.0, 25.0)] * 3  # later rounds make a fifth of the 300 steps
+        assert row["tokens_ratio"] == 12 and row["time_ratio"] == 8
+        assert "the last has the tutorial's loss" in result["notes"] and len(result["markdown"]) == 4
 
 
 QUICK = ("ceilings", "gpt2-tane", "gpt2-nanogpt", "bert-tane", "bert-tutorial", "parity", "muon", "head")

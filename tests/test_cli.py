@@ -71,7 +71,10 @@ def test_help_is_quick_complete_and_light() -> None:
     times = []
     for _ in range(3):
         begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        wide = {**os.environ, "COLUMNS": "110"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=wide
+        )
         times.append(time.perf_counter() - begin)
     assert min(times) < 1.5
     assert not set(done.stderr.split()) & {"torch", "transformers", "numpy", "pydantic", "yaml", "tqdm"}
@@ -80,6 +83,14 @@ def test_help_is_quick_complete_and_light() -> None:
     for number in (0, 1, 2, 3, 4, 5, 6, 75, 130):
         assert re.search(rf"\b{number} [a-z]", done.stdout), f"exit code {number} is explained"
     assert max(map(len, done.stdout.splitlines())) <= 110
+
+
+def test_the_table_of_verbs_is_folded_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    table = cli.usage().split("\n\n")[2]
+    assert max(map(len, table.splitlines())) <= 60
+    for name, verb in VERBS.items():
+        assert f"{name} {verb.meaning}" in " ".join(table.split())
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])

@@ -33,13 +33,18 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; to have its libraries loaded does not make it one."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
 def bar(total: float | None, what: str, unit: str, *, scale: bool = True, initial: int = 0) -> Any:
     """A tqdm bar, also in notebooks; nothing is drawn where stderr is no terminal or under `--quiet`."""
     from tqdm.auto import tqdm
 
     tqdm.monitor_interval = 0  # no thread that watches bars: it fails loudly where memory is short
-    notebook = "ipykernel" in sys.modules
-    hidden = _silent or not (notebook or sys.stderr.isatty())
+    hidden = _silent or not (in_notebook() or sys.stderr.isatty())
     return tqdm(
         total=total, desc=what, unit=unit, unit_scale=scale, initial=initial, disable=hidden, file=sys.stderr,
         mininterval=0.5, dynamic_ncols=True, leave=False,

@@ -141,11 +141,28 @@ REPORT = {
 }  # fmt: skip
 
 
+SCORED = REPORT | {
+    "scores": {"accuracy": 0.75}, "intervals": {"accuracy": [0.3, 0.95]}, "baseline": {"accuracy": 0.5},
+    "baseline_is": "always 正", "metric": "accuracy",
+    "wrong": [{"row": 3, "gold": "正", "predicted": "負", "score": 0.9, "text": "良い。"}],
+}  # fmt: skip
+
+
 def _scores(path: Path) -> object:
     from tane.use.plots import plot_confusion
 
     with _named(path, "scores"):
         return plot_confusion(path.parent)
+
+
+def _report(path: Path) -> object:
+    from tane.reporting import report
+
+    (path.parent / "recipe.yaml").write_text("objective: {name: causal}\n", encoding="utf-8")
+    if path.name != "metrics.jsonl":
+        (path.parent / "metrics.jsonl").write_text(_events(), encoding="utf-8")
+    with _named(path, "not what was written"):
+        return report(path.parent, path.parent / "page.md").text
 
 
 @contextlib.contextmanager
@@ -167,6 +184,17 @@ LOGS = (
         ("tane.training.tracker",),
         (mutate, damages.json_lines),
         ends=(),
+    ),
+    Reader(
+        "report",
+        (
+            written("run/metrics.jsonl", _events()),
+            written("run/scores.json", json.dumps({"test": SCORED, "valid": SCORED}, indent=1)),
+        ),
+        _report,
+        ("tane.reporting.gather",),
+        (mutate, damages.json_lines),
+        torch=True,
     ),
     Reader(
         "scores",

@@ -243,6 +243,18 @@ def test_damaged_scores_are_told(runs: tuple[Path, Path], tmp_path: Path) -> Non
     (tmp_path / "run" / "scores.json").write_text("[1, 2", encoding="utf-8")
     with pytest.raises(InputError, match=r"scores\.json is damaged"):
         tane.report(tmp_path / "run")
+    (tmp_path / "run" / "scores.json").write_text('{"valid": {"scores": 3}}', encoding="utf-8")
+    with pytest.raises(InputError, match="is not what was written"):
+        tane.report(tmp_path / "run")
+
+
+def test_half_a_character_is_spelled_out(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(runs[1], tmp_path / "run", symlinks=True)
+    with (tmp_path / "run" / "metrics.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"event": "samples", "step": 4, "texts": [{"prompt": "a", "text": "\\ud800"}]}\n')
+    assert "\\ud800" in tane.report(tmp_path / "run").text
 
 
 def test_the_command(runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

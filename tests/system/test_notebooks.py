@@ -61,7 +61,13 @@ def test_is_valid_and_without_outputs(path: Path) -> None:
     assert not [cell.id for cell in code if cell.outputs or cell.execution_count is not None]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.stem == "03_finetune" else [], id=p.stem)
+        for p in NOTEBOOKS
+    ],
+)
 def test_runs_to_its_end(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TANE_NOTEBOOK_STEPS", "8")
     monkeypatch.setenv("PYTHONPATH", str(Path(importlib.import_module("tane").__file__ or "").parents[1]))

@@ -349,7 +349,8 @@ def killed(masked_data: Path, sample_text: Path) -> tuple[Path, str]:
     return path, weights_hash(folder / "whole", STEPS)
 
 
-@pytest.mark.parametrize("number", [pytest.param(n, marks=[pytest.mark.slow] if n else []) for n in range(8)])
+@pytest.mark.slow  # `make test` kills a causal run, which goes on by the same code
+@pytest.mark.parametrize("number", range(8))
 def test_killed_at_random_moments_the_weights_are_the_same(
     killed: tuple[Path, str], tmp_path: Path, number: int
 ) -> None:

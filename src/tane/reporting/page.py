@@ -69,7 +69,8 @@ def report(
         raise InputError("the same run is named twice", "name each run once")
     with signals.caught():
         verdicts = _verdicts(found, device)
-        text = _render(kind, found, verdicts)
+        text = _made(kind, found, verdicts)
+        text = text.encode("utf-8", "backslashreplace").decode()  # halves of characters have no UTF-8
     files.make_folder(place.parent)
     files.write_text(place, text)
     progress.say(f"the report is in {place}")
@@ -103,6 +104,20 @@ def _verdicts(runs: Sequence[Run], device: str) -> list[Verdict]:
         with progress.silenced():
             found.append(compare(run, runs[0], device))
     return found
+
+
+def _made(kind: str, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
+    """The page; what a log or scores hold that nobody wrote so is told, since each line of it is shown."""
+    from jinja2 import TemplateError
+
+    try:
+        return _render(kind, runs, verdicts)
+    except (TemplateError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        files = ", ".join(str(run.folder / "metrics.jsonl") for run in runs)
+        raise InputError(
+            f"{files}, or the scores.json beside it, is not what was written ({error})",
+            f"look for what is damaged: tane verify {runs[0].folder}",
+        ) from error
 
 
 def _render(kind: str, runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:

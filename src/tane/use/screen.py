@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 
+from tane import progress
+
 WIDTH = 100  # columns where there is no terminal
 
 
@@ -21,4 +23,4 @@ def colours() -> bool:
 
 def in_notebook() -> bool:
     """Whether a notebook shows what is returned."""
-    return "ipykernel" in sys.modules
+    return progress.in_notebook()
