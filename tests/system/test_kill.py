@@ -141,6 +141,7 @@ def task_recipe(tmp_path: Path, encoder: Path, pair_files: tuple[Path, Path]) ->
     return path
 
 
+@pytest.mark.slow
 def test_a_killed_fine_tuning_goes_on_to_the_same_bits(task_recipe: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = start(task_recipe, whole, verb="finetune")

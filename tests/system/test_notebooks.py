@@ -64,7 +64,7 @@ def test_is_valid_and_without_outputs(path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(p, marks=[pytest.mark.slow] if p.stem == "03_finetune" else [], id=p.stem)
+        pytest.param(p, marks=[pytest.mark.slow] if p.stem != "01_causal_lm" else [], id=p.stem)
         for p in NOTEBOOKS
     ],
 )

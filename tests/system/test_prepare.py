@@ -136,6 +136,7 @@ def test_killed_many_times(
     check_killed(recipe, whole, tmp_path / "data", number)
 
 
+@pytest.mark.slow
 def test_three_parts_joined_are_the_bytes_of_one(
     recipe: Path, whole: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:

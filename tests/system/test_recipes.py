@@ -96,7 +96,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n == "jcommonsenseqa" else []) for n in FILES]
+)
 def test_fine_tunes_on_the_real_files(
     name: str,
     real_data: Path,

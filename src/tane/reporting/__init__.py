@@ -4,7 +4,8 @@ gather.py     what a run's folder tells
 trained_on.py the text: where every character went, lengths, scripts, tokens
 charts.py     curves as SVG in the colours of the page
 versus.py     which of two runs is better, or that one cannot tell
-page.py       all of it put together; templates/ has the page's HTML and markdown
+contents.py   what the templates take of all this
+page.py       the templates filled and written; templates/ has the page's HTML and markdown
 
 The page is one file without scripts, links to nowhere, and holds excerpts of the validation text.
 """

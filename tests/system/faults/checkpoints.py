@@ -194,8 +194,8 @@ def damaged_best(ground: Ground, number: int) -> Outcome:
 FAULTS = (
     Fault("13", "a file of the newest checkpoint is damaged", "cut, one bit, empty, missing, one too many",
           "said aloud, the one before it is used, the same bits at the end; --strict: exit 4",
-          damaged_checkpoint, 400, 3),
+          damaged_checkpoint, 400, 2),
     Fault("13b", "a file of the best model is damaged", "as row 13, where RUN/model leads",
           "training goes on with a whole model; generate, export, evaluate refuse the damaged one",
-          damaged_best, 100, 5),
+          damaged_best, 100, 2),
 )  # fmt: skip

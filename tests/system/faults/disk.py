@@ -242,7 +242,7 @@ def small_limits(ground: Ground, number: int) -> Outcome:
 FAULTS = (
     Fault("15", "disk full", "a disk of 8 MB filled in tokenise, save, log, export",
           "exit 3 with needed and free bytes; checkpoints valid; the same bytes when there is space",
-          full, 60, 4),
+          full, 60, 2),
     Fault("16b", "files too large, too few handles", "RLIMIT_FSIZE, RLIMIT_NOFILE",
           "exit 3, one message; goes on without the limit", small_limits, 60, 2),
     Fault("17", "read-only output, cache and input", "a disk mounted read-only",

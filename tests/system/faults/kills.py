@@ -217,17 +217,17 @@ def cut_under_the_run(ground: Ground, number: int) -> Outcome:
 
 FAULTS = (
     Fault("1", "kill -9 in tokenise", "at a random moment", "the same command ends with the same bytes",
-          tokenising, 500, 3),
+          tokenising, 500, 2),
     Fault("2", "kill -9 in train", "at a random moment, a third of the time inside a longer save",
-          "the same bits in the end; no more than the save interval is lost", training, 100, 4, 100),
-    Fault("4", "kill -9 in export", "at a random moment", "the target is absent or whole", exporting, 200, 3),
+          "the same bits in the end; no more than the save interval is lost", training, 100, 2, 100),
+    Fault("4", "kill -9 in export", "at a random moment", "the target is absent or whole", exporting, 200, 2),
     Fault("7", "kill -9 in recovery", "killed, then again 1 to 5 times soon after the start", "as row 2",
           recovering, 60, 1),
     Fault("8", "several resumes in one epoch and over its end", "killed at chosen steps",
           "each step trains on the same blocks", resumes, 40, 1),
     Fault("9", "SIGTERM, SIGINT", "in start, train, evaluation, save, tokenise, export; once or twice",
           "exit 75 within 30 s with everything saved (130: nothing to resume); the same bits afterwards",
-          asked_to_stop, 120, 6),
+          asked_to_stop, 120, 2),
     Fault("12", "a shard is cut while it is mapped", "truncate in the running training",
           "the process dies; the next start exits 4; checkpoints stay", cut_under_the_run, 40, 1),
 )  # fmt: skip
