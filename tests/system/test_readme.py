@@ -163,6 +163,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, sample_text: Path) -> Pa
     return folder
 
 
+@pytest.mark.parametrize(("page", "heading"), zip(PAGES, ("## Speed", "## 速さ"), strict=True))
+def test_figures_of_speed_were_measured(page: str, heading: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
+    results = "".join(p.read_text("utf-8") for p in (ROOT / "benchmarks" / "results").glob("*.md"))
+    figures = re.findall(r"\d+,\d{3}", text)
+    assert len(figures) == 4 and all(f"| {figure} |" in results for figure in figures)
+
+
 def test_commands_and_snippets_work_in_their_order(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     seen, ran = set(), []

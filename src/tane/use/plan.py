@@ -39,7 +39,7 @@ def plan(recipe: Recipe, *, probe: bool = False, show: int = SHOWN) -> Plan:
         raise InputError(f"--show {show}: expected 0 or more", "--show 3")
     values = plan_text(recipe, probe, show) if recipe.task is None else plan_task(recipe, probe, show)
     lines = plan_page.lines(
-        values, columns=screen.columns(), colour=screen.colours(), blocks=not screen.in_notebook()
+        values, columns=screen.columns(), colour=screen.colours(), blocks=not progress.in_notebook()
     )
     for line in lines:
         progress.say(line)

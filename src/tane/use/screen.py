@@ -6,8 +6,6 @@ import os
 import shutil
 import sys
 
-from tane import progress
-
 WIDTH = 100  # columns where there is no terminal
 
 
@@ -19,8 +17,3 @@ def columns() -> int | None:
 def colours() -> bool:
     """Whether colours are shown: on a terminal that has some, unless NO_COLOR is set (no-color.org)."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def in_notebook() -> bool:
-    """Whether a notebook shows what is returned."""
-    return progress.in_notebook()

@@ -70,20 +70,24 @@ def _config_print(values: Values, overrides: list[str]) -> Any:
     return result
 
 
+GOING_ON = (
+    flag("--fresh", action="store_true", help="delete the old run and start anew"),
+    flag(
+        "--verify",
+        choices=("full", "fast"),
+        default="full",
+        help="hash shards and checkpoint, or compare sizes only",
+    ),
+    flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+)
+
 VERBS: dict[str, Verb] = {
     "train": Verb(
         "prepare what is missing, train, go on by itself where it was cut off",
         _train,
         (
-            flag("--fresh", action="store_true", help="delete the old run and start anew"),
             flag("--rebuild", action="store_true", help="make the data anew"),
-            flag(
-                "--verify",
-                choices=("full", "fast"),
-                default="full",
-                help="hash shards and checkpoint, or sizes only",
-            ),
-            flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+            *GOING_ON,
         ),
         recipe=True,
         wide=True,
@@ -93,14 +97,7 @@ VERBS: dict[str, Verb] = {
         _finetune,
         (
             flag("--seeds", type=int, default=1, metavar="N", help="so many runs: mean and spread"),
-            flag("--fresh", action="store_true", help="delete the old run and start anew"),
-            flag(
-                "--verify",
-                choices=("full", "fast"),
-                default="full",
-                help="hash the checkpoint, or compare sizes only",
-            ),
-            flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+            *GOING_ON,
         ),
         recipe=True,
         wide=True,
