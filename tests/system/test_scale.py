@@ -50,7 +50,7 @@ WARM = 6_000_000  # bytes that a second round of the same size may take: the all
 # what to do; bytes, documents or files; bytes of memory that each more of them may take
 CASES = {
     "a line": (LINE, "all", 12_000_000, 0.25),
-    "documents": (DOCUMENTS, "all", 60_000, 100),  # which a part holds for a moment
+    "documents": (DOCUMENTS, "all", 60_000, 150),  # which a part holds for a moment
     "files": (FILES, "read", 2_000, 3_000),
 }
 
