@@ -5,8 +5,8 @@ part are those on two cores at five rounds.
 
     causal         8   tokens a second of tane (AdamW, Muon), HF Trainer, the nanoGPT way, the tutorial's loop
     memory         6   peak memory of a training process of each
-    time-to-loss   8   how soon tane's recipe has the loss that the tutorial's loop reaches in 300 steps
-    five-minutes  18   bits a character after five minutes (--minutes) of each tool's defaults
+    time-to-loss   9   how soon tane's recipe has the loss that the tutorial's loop reaches in 300 steps
+    five-minutes   6   a side: bits a character after five minutes (--minutes) of each tool's defaults
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ from typing import Any
 import runner
 
 HERE = Path(__file__).parent
+STEP = 2048  # tokens
 STEPS = 32  # of each side in a round; the tutorial's loop makes half as many
 BRIEF = ("--train.eval-every", "1000000 steps", "--train.tensorboard", "false")
+SIDES = {  # of five-minutes
+    "tane": "tane, recipes/aozora-gpt.yaml",
+    "trainer": "HF Trainer, run_clm's defaults",
+    "tutorial": "tutorial loop",
+}
 SHAPE = "GPT-2, 4 layers of 256, 8,000 pieces, blocks of 256, 2,048 tokens a step"
 
 
@@ -115,7 +121,7 @@ def memory(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
 
 def time_to_loss(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
     """The tutorial's 300 steps, and the shortest run of tane that has their loss; both timed in turn."""
-    folder, steps, part = bench.work / "reached", args.target_steps, max(1, args.target_steps // 5)
+    folder, steps, part = bench.work / "reached", args.target_steps, max(1, args.target_steps // 10)
     whole = bench.theirs("--max-steps", str(steps), "--save", str(folder))
     peer, tried, ours = runner.measured(whole), {}, {}
     target = stream_loss(bench, folder)
@@ -126,11 +132,11 @@ def time_to_loss(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str,
         if tried[length] <= target:
             break
     length, losses = list(tried.items())[-1]
-    # the loop's rate is constant: later rounds time a fifth of its steps
-    fifth = bench.theirs("--max-steps", str(part))
+    # the loop's rate is constant: later rounds time a tenth of its steps
+    tenth = bench.theirs("--max-steps", str(part))
     times = [(float(peer["seconds"]), trained(ours))]
     for _ in range(rounds - 1):
-        times.append((runner.measured(fifth)["seconds"] * steps / part, trained(runner.measured(command))))
+        times.append((runner.measured(tenth)["seconds"] * steps / part, trained(runner.measured(command))))
         print(f"  {times[-1][0]:.1f} s beside {times[-1][1]:.1f} s", file=sys.stderr, flush=True)
     ratios = sorted(a / b for a, b in times)
     row = {
@@ -185,34 +191,44 @@ def prose(work: Path, text: str, size: int = 5_000_000) -> Path:
 
 
 def five_minutes(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Bits a character of held-out text after so many minutes of each tool's defaults."""
-    folder = bench.work / "minutes"
+    """Bits a character of held-out text after so many minutes of each tool's defaults: of the sides that are
+    wanted; the others' rows are those of earlier today, where there are any.
+
+    tane makes minutes steps by a short measurement, so it may take longer; the others then get as long.
+    """
+    folder, title = bench.work / "minutes", f"Held-out text after {args.minutes} minutes"
     folder.mkdir()
     bench = type(bench)(str(prose(folder, bench.text)), bench.baseline, folder)
-    peers, limit = Peers(bench), str(args.minutes * 60)
-    long = ("--max-steps", "1000000", "--seconds", limit)
-    commands = {
-        "tane, recipes/aozora-gpt.yaml": bench.ours("--train.duration", f"{args.minutes} minutes"),
-        "HF Trainer, run_clm's defaults": peers.trainer(*long, "--defaults", "--save", str(folder / "hf")),
-        "tutorial loop": bench.theirs(*long, "--save", str(folder / "tutorial")),
-    }
-    rows = []
-    for name, command in commands.items():
-        found = runner.measured(command)
+    peers, rows = Peers(bench), {row["side"]: row for row in runner.earlier(title)}
+    for side in args.side:
+        ours = rows.get(SIDES["tane"])
+        limit = max(args.minutes * 60, ours["seconds"] if ours else 0)
+        long = ("--max-steps", "1000000", "--seconds", str(limit))
+        command = {
+            "tane": bench.ours("--train.duration", f"{args.minutes} minutes"),
+            "trainer": peers.trainer(*long, "--defaults", "--save", str(folder / "hf")),
+            "tutorial": bench.theirs(*long, "--save", str(folder / "tutorial")),
+        }[side]
+        found, name = runner.measured(command), SIDES[side]
         texts, lines = (bench.score(model_of(command), unit) for unit in ("paragraph", "line"))
-        rows.append({
-            "side": name, "seconds": found["seconds"], "steps": found["steps"], "peak_mb": found["peak_mb"],
+        rows[name] = {
+            "side": name, "seconds": found["seconds"], "peak_mb": found["peak_mb"],
+            "steps": found.get("steps") or found["tokens"] // STEP,
             "whole texts": texts["bits_per_char"], "command": command,
             "lines without EOS": lines["bits_per_char_without_eos"],
-        })  # fmt: skip
-    theirs = rows[1]
+        }  # fmt: skip
+    theirs = rows.get(SIDES["trainer"])
     table = [
         "| side | training seconds | steps | bits a character, whole texts | under HF's | single lines, EOS "
         "not counted | under HF's |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        told = [f"{row[k]:.3f} | {1 - row[k] / theirs[k]:.1%}" for k in ("whole texts", "lines without EOS")]
+    kept = [rows[name] for name in SIDES.values() if name in rows]
+    for row in kept:
+        told = [
+            f"{row[k]:.3f} | " + (f"{1 - row[k] / theirs[k]:.1%}" if theirs else "")
+            for k in ("whole texts", "lines without EOS")
+        ]
         table.append(f"| {row['side']} | {row['seconds']:.0f} | {row['steps']} | {' | '.join(told)} |")
     notes = (
         f"About 5 MB of prose, GPT-2 with 4 layers of 256, 8,000 pieces, {args.minutes} minutes each, one "
@@ -220,8 +236,7 @@ def five_minutes(bench: Any, rounds: int, args: argparse.Namespace) -> dict[str,
         "0.1. The tutorial's loop never sees line ends or end-of-text tokens: for it the columns of single "
         "lines are the fair ones."
     )
-    title = f"Held-out text after {args.minutes} minutes"
-    return {"title": title, "rounds": 1, "notes": notes, "rows": rows, "markdown": table}
+    return {"title": title, "rounds": 1, "notes": notes, "rows": kept, "markdown": table}
 
 
 PARTS = {"causal": causal, "memory": memory, "time-to-loss": time_to_loss, "five-minutes": five_minutes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -108,7 +108,10 @@ def trainer_eager(machine: Machine) -> Figures:
     tried = []
     for batch in (2, 4) if machine.tiny else (16, 32, 64):
         machine.fresh()
-        tried.append(trainer(machine, compiled=False, batch=batch))
+        try:
+            tried.append(trainer(machine, compiled=False, batch=batch))
+        except torch.OutOfMemoryError:
+            break
     best = max(tried, key=lambda found: found["tokens_per_s"])
     return {**best, "tried": {found["batch"]: round(found["tokens_per_s"]) for found in tried}}
 
@@ -162,6 +165,8 @@ def parity(machine: Machine) -> Figures:
         machine.fresh()
         own = recipe(machine, "adamw", batch_tokens=tokens, micro_batch_tokens=tokens, **train)
         with started(own) as loop:
+            if own.train.precision == "fp32":
+                torch.set_float32_matmul_precision("highest")  # training takes TF32
             noting = Noting()
             loop.tracker = noting
             for _ in range(steps):
@@ -200,7 +205,7 @@ def muon(machine: Machine) -> Figures:
 
 def head(machine: Machine) -> Figures:
     """Milliseconds of output matrix and loss, forward and backward: tane's, by the megabytes of logits that
-    it holds at once, and the plain product with torch's cross-entropy, compiled."""
+    it holds at once, eager and compiled, and the plain product with torch's cross-entropy, compiled."""
     from tane.model import loss
 
     task = Task(machine.tiny)
@@ -214,8 +219,8 @@ def head(machine: Machine) -> Figures:
             logits = torch.nn.functional.linear(hidden, weight)
         return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
 
-    def ours() -> torch.Tensor:
-        return loss._LinearCrossEntropy.apply(hidden, weight, None, labels, torch.bfloat16)
+    def ours(piece: loss.Piece) -> torch.Tensor:
+        return loss._LinearCrossEntropy.apply(hidden, weight, None, labels, torch.bfloat16, piece)
 
     def lap(forward: Callable[[], torch.Tensor]) -> float:
         def both() -> None:
@@ -225,9 +230,11 @@ def head(machine: Machine) -> Figures:
         return 1000 * statistics.median(laps_of(machine, both, 3, machine.steps // 2 + 1))
 
     name = "GPU_CHUNK_BYTES" if machine.device == "cuda" else "CHUNK_BYTES"
-    found: Figures = {"usual_mb": getattr(loss, name) / (1 << 20), "tane_ms": lap(ours)}
+    usual = loss._compiled_piece() if machine.compiled else loss._piece
+    found: Figures = {"usual_mb": getattr(loss, name) / (1 << 20), "tane_ms": lap(partial(ours, usual))}
+    found["tane_eager_ms"] = lap(partial(ours, loss._piece))
     for megabytes in (1,) if machine.tiny else (128, 1024, 4096):
         with mock.patch.object(loss, name, megabytes << 20):
-            found[f"tane_{megabytes}mb_ms"] = lap(ours)
+            found[f"tane_{megabytes}mb_ms"] = lap(partial(ours, usual))
     found["compiled_ms"] = lap(torch.compile(plain) if machine.compiled else plain)
     return found

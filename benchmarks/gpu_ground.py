@@ -117,6 +117,8 @@ def idle(machine: Machine, loop: Any) -> dict[str, Any]:
 
     The latter from steps with real loading and, in turn with them, steps whose batches lie on the device.
     """
+    from tane.training.ahead import Ahead
+
     real, cached, loaded = loop.batches, [], []
     start = time.perf_counter()
     made = [loop.work.micro_batches(step) for step in range(3)]
@@ -124,7 +126,7 @@ def idle(machine: Machine, loop: Any) -> dict[str, Any]:
     held = [(number, batch.to(machine.device)) for number, batch in made[0]]
     try:
         for _ in range(2):
-            loop.batches = lambda step: held
+            loop.batches = Ahead(lambda step: held, on=False)
             cached += laps_of(machine, loop._step, 3, machine.steps // 2 + 1)
             loop.batches = real
             loaded += laps_of(machine, loop._step, 3, machine.steps // 2 + 1)
@@ -136,7 +138,14 @@ def idle(machine: Machine, loop: Any) -> dict[str, Any]:
 
 def profiled(machine: Machine, step: Callable[[], Any], count: int = 3) -> dict[str, Any]:
     """Where the device's time goes: the percent of some steps' wall time in which it worked, and the percent
-    of that work of each of the largest kernels (on a CPU: of the operations)."""
+    of that work of each of the largest kernels (on a CPU: of the operations); or why that is not known."""
+    try:
+        return _profiled(machine, step, count)
+    except Exception as error:  # the figures before it stand all the same
+        return {"profile_failed": f"{type(error).__name__}: {error}"[:200]}
+
+
+def _profiled(machine: Machine, step: Callable[[], Any], count: int) -> dict[str, Any]:
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = machine.device == "cuda"

@@ -154,7 +154,12 @@ def trainer(machine: Machine) -> Figures:
         machine.fresh()
         rows = [{"input_ids": one} for one in sentences(machine, batch * 4 if machine.tiny else 100_000)]
         model = task.model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-        laps = trainer_laps(machine, model, rows, batch, bf16=True, collator=collator, **best_flags(machine))
+        try:
+            laps = trainer_laps(
+                machine, model, rows, batch, bf16=True, collator=collator, **best_flags(machine)
+            )
+        except torch.OutOfMemoryError:
+            break
         found = told(laps, batch, "sentences", task.flops, machine.rate)
         tried.append({**found, "batch": batch, "peak_gb": machine.peak_gb()})
     best = max(tried, key=lambda found: found["sentences_per_s"])

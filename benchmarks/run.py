@@ -3,15 +3,15 @@
     python benchmarks/run.py [--part causal load start tokenise ...] [--rounds 5] [--text FILE]
                              [--baseline SCRIPT] [--masked-baseline SCRIPT]
 
-Parts, with their minutes on two cores at five rounds: causal 8, memory 6, time-to-loss 8 and five-minutes 18
-(causal_parts.py), load 7, overhead 6 and growth 6 (cost_parts.py), masked 9 and masked-quality 5
+Parts, with their minutes on two cores at five rounds: causal 8, memory 6, time-to-loss 9 and five-minutes 6
+a side (causal_parts.py), load 7, overhead 6 and growth 6 (cost_parts.py), masked 9 and masked-quality 5
 (masked_parts.py), quality 8, start 1, tokenise 5, prepare 4. Ours once and the tutorial's loop once in
 time-to-loss, five-minutes and the qualities, whatever --rounds says.
 
 The text is TANE_TEST_DATA/ja/aozora-a.txt.gz where that is set, else the bundled sample; the masked parts
 say theirs. --baseline takes another script with the command line of benchmarks/tutorial_loop.py,
---masked-baseline one with that of benchmarks/masked_loop.py. --minutes is for five-minutes, --steps and
---target-steps for time-to-loss, --megabytes for growth.
+--masked-baseline one with that of benchmarks/masked_loop.py. --minutes and --side are for five-minutes,
+--steps and --target-steps for time-to-loss, --megabytes for growth.
 """
 
 from __future__ import annotations
@@ -233,6 +233,8 @@ def without_paths(results: list[dict], args: argparse.Namespace, text: str, work
     shown |= {str(HERE): "benchmarks"}
     for result in results:
         for row in result["rows"]:
+            if isinstance(row["command"], str):  # of a result that was written before
+                continue
             command = " ".join(row["command"])
             for path, name in shown.items():
                 command = command.replace(path, name)
@@ -248,6 +250,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--baseline", type=Path, default=HERE / "tutorial_loop.py")
     parser.add_argument("--masked-baseline", type=Path, default=HERE / "masked_loop.py")
     parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--side", nargs="+", choices=causal_parts.SIDES, default=list(causal_parts.SIDES))
     parser.add_argument("--steps", type=int, nargs="+", default=[20, 25, 30, 40, 60])
     parser.add_argument("--target-steps", type=int, default=300)
     parser.add_argument("--megabytes", type=int, nargs="+", default=list(cost_parts.MEGABYTES))

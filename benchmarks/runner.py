@@ -143,11 +143,23 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def page_of_today() -> Path:
+    """Where today's results of this machine are written."""
+    slug = "".join(c if c.isalnum() else "-" for c in machine().lower()).strip("-")
+    return RESULTS / f"{datetime.date.today().isoformat()}-{slug}.md"
+
+
+def earlier(title: str) -> list[dict[str, Any]]:
+    """The rows of the last result of today with this title."""
+    raw = page_of_today().with_suffix(".json")
+    found = json.loads(raw.read_text(encoding="utf-8")) if raw.exists() else []
+    return next((result["rows"] for result in reversed(found) if result["title"] == title), [])
+
+
 def write(results: list[dict[str, Any]], command: str) -> Path:
     """Append the results to today's page of this machine, and the raw figures beside it."""
     RESULTS.mkdir(exist_ok=True)
-    slug = "".join(c if c.isalnum() else "-" for c in machine().lower()).strip("-")
-    page = RESULTS / f"{datetime.date.today().isoformat()}-{slug}.md"
+    page = page_of_today()
     head = f"# Benchmarks, {datetime.date.today().isoformat()}\n\n{machine()}; {versions()}\n"
     before = page.read_text(encoding="utf-8") if page.exists() else head
     text = "\n".join([before, f"`{command}`\n", *(table(r) for r in results)])

@@ -63,20 +63,13 @@ def recipe(folder: Path, text: str = "", **values: str) -> Path:
 # ---------------------------------------------------------------------------------------------------- help
 
 
-def test_help_is_quick_complete_and_light() -> None:
+def test_help_is_complete_and_light() -> None:
     code = (
         "import sys\nfrom tane.cli import main\nmain(['--help'])\n"
         "print(*sorted({n.split('.')[0] for n in sys.modules}), file=sys.stderr)"
     )
-    times = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        wide = {**os.environ, "COLUMNS": "110"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=wide
-        )
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 1.5
+    wide = {**os.environ, "COLUMNS": "110"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=wide)
     assert not set(done.stderr.split()) & {"torch", "transformers", "numpy", "pydantic", "yaml", "tqdm"}
     for name, verb in VERBS.items():
         assert re.search(rf"^  {name} +{re.escape(verb.meaning)}$", done.stdout, re.MULTILINE)

@@ -20,6 +20,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 GROUND = {
+    "durations",
     "errors",
     "hardware",
     "types",
@@ -43,6 +44,7 @@ LAYERS = {
     "model": 3,
     "optim": 3,
     "training": 4,
+    "running": 5,
     "recipe": 5,
     "use": 6,
     "reporting": 7,

@@ -88,10 +88,15 @@ def test_bash_completes(words: list[str], offered: str, tmp_path: Path) -> None:
     assert complete(words, tmp_path) == [offered]
 
 
-def tane(*words: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """The command in a process of its own."""
-    environment = {**os.environ, **variables}
-    return subprocess.run([sys.executable, "-m", "tane", *words], capture_output=True, env=environment)
+# commands one after another, and after each its exit code on both streams
+SEVERAL = """
+import json, sys
+from tane.cli import main
+for words in json.loads(sys.argv[1]):
+    code = main(words)
+    for stream in (sys.stdout, sys.stderr):
+        print(f"=={code}", file=stream, flush=True)
+"""
 
 
 @pytest.mark.parametrize("encoding", ["cp932", "ascii"])
@@ -99,22 +104,27 @@ def test_a_console_that_lacks_signs_is_no_error(encoding: str, tmp_path: Path) -
     """é, ½ and 𠮷 are in no Japanese Windows console's encoding."""
     path = tmp_path / "种café½𠮷.txt"
     path.write_text("種をまく。café ½ 𠮷野家\n\n犬は骨が好きです。\n", encoding="utf-8")
-    environment = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    done = tane("data", str(path), **environment)
-    assert done.returncode == 0 and b"2 documents" in done.stdout
-    done.stdout.decode(encoding)
-    done = tane("data", str(path), "--json", **environment)
-    assert json.loads(done.stdout.decode(encoding).splitlines()[-1])["documents"]["train"] == 2
-    done = tane("train", str(tmp_path / "种½.yaml"), **environment)
-    assert done.returncode == 2
-    assert done.stderr.decode(encoding).startswith("tane: ") and b"Traceback" not in done.stderr
+    commands = [["data", str(path)], ["data", str(path), "--json"], ["train", str(tmp_path / "种½.yaml")]]
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL, json.dumps(commands)], capture_output=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    shown, as_json, _ = done.stdout.decode(encoding).split("==0")
+    assert "2 documents" in shown
+    assert json.loads(as_json.splitlines()[-1])["documents"]["train"] == 2
+    refused = done.stderr.decode(encoding).split("==0")[-1]
+    assert refused.lstrip().startswith("tane: ") and refused.rstrip().endswith("==2")
+    assert "Traceback" not in refused
 
 
-def test_no_colours_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_no_colours_where_there_is_no_terminal(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     (tmp_path / "a.txt").write_text("種をまく。\n", encoding="utf-8")
-    for words in (["--help"], ["data", str(tmp_path / "a.txt")], ["plan", str(RECIPES[0])], ["options"]):
-        done = tane(*words)
-        assert b"\x1b" not in done.stdout + done.stderr
+    for words in (["--help"], ["data", str(tmp_path / "a.txt")], ["options"]):
+        assert cli.main(words) == 0
+        told = capsysbinary.readouterr()
+        assert told.out and b"\x1b" not in told.out + told.err
 
 
 def test_a_terminal_hears_something_before_the_libraries_are_loaded() -> None:

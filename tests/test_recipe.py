@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from tane import recipe as recipes
 from tane.cli import split_overrides
+from tane.durations import Duration
 from tane.errors import InputError, Interrupted, Stopped
 from tane.optim.adamw import AdamW
 from tane.recipe import Recipe, train
-from tane.settings import Duration, leaves
+from tane.settings import leaves
 from tane.training import resume
 from tane.yamlio import dump_yaml, parse_yaml
 

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tane import registry
+from tane.durations import Duration, Share
 from tane.errors import InputError
 from tane.recipe import Recipe, options
 from tane.settings import (
     RESUME,
-    Duration,
     Settings,
-    Share,
     all_leaves,
     build,
     leaves,

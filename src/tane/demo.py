@@ -9,6 +9,7 @@ text, without the pairs.
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -152,7 +153,7 @@ def demo(
     print(f"\nthe models are in {', '.join(made)} ({values['seconds']:.0f} s). Go on with:")
     print(f"  open {values['reports'][0]} in a browser: curves, samples, the text")
     print(f"  tane generate {out / 'gpt'} --prompt 春になると、 --num 3")
-    print(f"  tane fill {out / 'bert'} {CLOZE[0][0]}")
+    print(f"  tane fill {out / 'bert'} {shlex.quote(CLOZE[0][0])}")  # or some shells look for files
     print(f"  tane export {out / 'gpt'} my-model")
     if values["pairs"]:
         print(f"  tane predict {out / 'pairs'} --text {BOTH[0]} --text-pair {BOTH[1]}")

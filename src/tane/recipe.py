@@ -9,17 +9,16 @@ dotted overrides, merged into the YAML mapping before it is validated.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tane import files, locks, progress, ranks, signals
+from tane import files, progress, running
 from tane.errors import InputError, Interrupted, Stopped
 from tane.model.build import ModelSettings
 from tane.objectives.causal import Causal  # noqa: F401 - the default of a part chosen by name
@@ -41,10 +40,8 @@ from tane.tasks.settings import DEFAULTS, TaskSettings, option_of, with_defaults
 from tane.text import corpus as text
 from tane.tokens.prepare import prepare_data, share
 from tane.tokens.tokenizer import TokenizerSettings
-from tane.training import finetuning, labelled, pretraining, probe, resume, run
-from tane.training.loop import Plan
+from tane.training import finetuning, labelled, pretraining, resume, run
 from tane.training.settings import Sections, TrainSettings
-from tane.training.work import Work
 from tane.types import Result
 from tane.yamlio import parse_yaml, read_yaml
 
@@ -139,9 +136,14 @@ class Recipe(Settings):
         """The parts that training takes."""
         return Sections(self.seed, self.model, self.objective, self.optim, self.train)
 
+    @classmethod
+    def of(cls, flat: resume.Flat, where: str = "recipe") -> Recipe:
+        """The recipe of settings by their dotted names, as `flat` gives them."""
+        return build(cls, resume.nest(flat), where)
+
     def with_values(self, values: dict[str, Any]) -> Recipe:
         """A copy with some dotted settings replaced."""
-        return build(Recipe, resume.nest({**self.flat(), **values}), "recipe")
+        return self.of({**self.flat(), **values})
 
 
 def _value(raw: str, where: str) -> Any:
@@ -200,7 +202,7 @@ def prepare(
     machines that share the folder. join: put together what the parts made; stops before the shards, and
     before the words where the objective asks for them, since that work can be divided next.
     """
-    folder, taken, words = recipe.data_path, _tokenizer_settings(recipe), recipe.objective.word_starts
+    folder, taken, words = recipe.data_path, tokenizer_settings(recipe), recipe.objective.word_starts
     if part is not None:
         if rebuild or join:
             raise InputError("--part makes one part alone", "use --rebuild and --join without it")
@@ -227,17 +229,18 @@ def _part(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _tokenizer_settings(recipe: Recipe) -> TokenizerSettings:
+def tokenizer_settings(recipe: Recipe) -> TokenizerSettings:
+    """The tokenizer of a recipe, which a pretrained model may bring."""
     taken, model = recipe.tokenizer, recipe.model
     if model.pretrained is not None and model.keep_tokenizer and taken.path is None:
-        taken = taken.model_copy(update={"path": model.pretrained})  # a pretrained model brings its tokenizer
+        taken = taken.model_copy(update={"path": model.pretrained})
     return taken
 
 
 def train_tokenizer(recipe: Recipe, *, out: str | Path | None = None, rebuild: bool = False) -> Result:
     """Train (or take) the recipe's tokenizer alone: in `data_dir`, or with `out` as that folder, which must
     not exist yet; then nothing else is left."""
-    taken, specials = _tokenizer_settings(recipe), recipe.objective.specials
+    taken, specials = tokenizer_settings(recipe), recipe.objective.specials
     if out is None:
         return prepare_data(
             recipe.corpus, taken, recipe.data_path, specials, rebuild=rebuild, until="tokenizer"
@@ -274,7 +277,7 @@ def train(
         matching = {**fingerprints, "settings": files.digest(recipe.must_match())}
         return functools.partial(pretraining.start, recipe.sections(), recipe.data_path, matching)
 
-    return _run(recipe, ready, starter, fresh=fresh, full=verify == "full", strict=strict)
+    return running.run_recipe(recipe, ready, starter, fresh=fresh, full=verify == "full", strict=strict)
 
 
 def finetune_once(
@@ -298,94 +301,4 @@ def finetune_once(
             recipe.run_path / "tokenizer", recipe.must_match(),
         )  # fmt: skip
 
-    return _run(recipe, ready, starter, fresh=fresh, full=verify == "full", strict=strict)
-
-
-# what must be there before a run: its fingerprints; and what starts it, from a recipe without `auto`
-Ready = Callable[[Recipe, bool], dict[str, str]]
-Starter = Callable[[Recipe, dict[str, str]], run.Start]
-
-
-def _run(recipe: Recipe, ready: Ready, starter: Starter, *, fresh: bool, full: bool, strict: bool) -> Result:
-    """Lock the run's folder, settle its settings with those it had before, train, tell.
-
-    Of several processes the first does all of this but training, and tells the others.
-    """
-    run_dir, asked = recipe.run_path, recipe.flat()
-    if recipe.data_path.resolve() == run_dir.resolve():
-        raise InputError(
-            f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}"
-        )
-    with ranks.joined() as world, signals.caught(), contextlib.ExitStack() as held:
-
-        def settle() -> dict[str, Any]:
-            held.enter_context(locks.locked(run_dir))
-            before, settled = _settled(recipe, fresh=fresh)
-            if not full:
-                progress.say("verify fast: sizes are compared, hashes are not")
-            return {"before": before, "settings": settled.flat(), "fingerprints": ready(settled, full)}
-
-        told = world.lead(settle)
-        fingerprints = told["fingerprints"]
-        settled = _resolve(_of(told["settings"]), lambda r: starter(r, fingerprints), world)
-
-        def record(plan: Plan, work: Work, changed: dict[str, Any]) -> None:
-            # a warm-up that is a fraction would change its length, and so the past, when the run is made
-            # longer
-            fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
-            resume.write(run_dir, asked, {**settled.flat(), **fixed, **work.settled, **changed})
-
-        old = None if told["before"] is None else _of(told["before"]).sections()
-        metrics, fingerprints = run.fit(
-            settled.sections(), run_dir, starter(settled, fingerprints), old,
-            settled=record, world=world, full=full, strict=strict,
-        )  # fmt: skip
-    if metrics["already_finished"]:
-        progress.say(f"{run_dir} is finished ({metrics['steps']:,} steps); a longer --train.duration goes on")
-    else:
-        progress.say(f"done: the model is in {metrics['model']}")
-    return Result(str(run_dir), metrics, files.digest(fingerprints))
-
-
-def _of(flat: resume.Flat) -> Recipe:
-    return build(Recipe, resume.nest(flat), "recipe")
-
-
-def _settled(recipe: Recipe, *, fresh: bool) -> tuple[resume.Flat | None, Recipe]:
-    """(the settings that the run was recorded with, none for a new one; those to go on with)."""
-    run_dir = recipe.run_path
-    files.sweep(run_dir)
-    files.sweep(run_dir / "checkpoints")
-    if fresh:
-        run.remove_run(run_dir)
-    if not (run_dir / resume.REQUESTED).exists():
-        return None, recipe
-    old = Recipe.load(run_dir / resume.RESOLVED)
-    final, changed = resume.settle(run_dir, recipe.flat(), recipe.rules())
-    recipe = build(Recipe, resume.nest(final), str(run_dir))
-    for line in changed:
-        progress.say(f"changed since the run began: {line}")
-    return old.flat(), recipe
-
-
-def _resolve(recipe: Recipe, starter: Callable[[Recipe], run.Start], world: ranks.World) -> Recipe:
-    """Every `auto` and every duration in minutes as a concrete value; `starter` starts a run to measure."""
-
-    def machine() -> resume.Flat:
-        found = recipe.with_values(run.resolve_machine(recipe.train, world))
-        if recipe.task is None:
-            return found.flat()
-        # lengths differ from step to step, and each would be compiled
-        micro = finetuning.micro_tokens(found.train.micro_batch_tokens, found.train.device)
-        return {**found.flat(), "train.micro_batch_tokens": micro, "train.compile": False}
-
-    recipe = _of(world.lead(machine))
-    sections = recipe.sections()
-    if not probe.minutes(sections):
-        return recipe
-    measured = probe.measure(sections, starter(recipe), run.runtime_of(recipe.train, world))
-    found = probe.in_steps(sections, measured)
-    for name, steps in found.items():
-        asked = recipe.flat()[name]
-        progress.say(f"{name}: {asked} are {steps} at the measured {measured.seconds_per_step:.3f} s a step")
-    return recipe.with_values(found)
+    return running.run_recipe(recipe, ready, starter, fresh=fresh, full=verify == "full", strict=strict)

@@ -10,7 +10,7 @@ Letters, everywhere in the code and its comments:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class Batch:
     labels[:, t] (the objective has shifted already; the model never sees labels); of a task with one label an
     example they are (B,); num_targets: how many labels are targets; num_tokens: how many input positions hold
     real tokens; segments (B, T) int32: positions attend only where it is equal, and `model/attention.py`
-    makes of it what the model's family takes. None: `model(**inputs)` is right as it is.
+    makes of it what the model's family takes. None: `model(**inputs)` is right as it is. num_segments: how
+    many runs of equal ones it has, each row by itself; 0: not counted.
     """
 
     inputs: dict[str, Tensor]
@@ -78,6 +79,7 @@ class Batch:
     num_targets: int
     num_tokens: int
     segments: Tensor | None = None
+    num_segments: int = 0
 
     def to(self, device: str) -> Batch:
         """The same on a device; copies from pinned memory do not wait."""
@@ -92,7 +94,7 @@ class Batch:
     def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
         inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
         segments = None if self.segments is None else change(self.segments)
-        return Batch(inputs, change(self.labels), self.num_targets, self.num_tokens, segments)
+        return replace(self, inputs=inputs, labels=change(self.labels), segments=segments)
 
 
 @dataclass(slots=True)

@@ -86,3 +86,20 @@ def test_bf16_loss_is_near_and_reported_in_fp32() -> None:
         rough = loss(batch)
     assert rough.dtype == torch.float32
     assert abs(rough.item() - exact) < 0.005 * exact
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_the_compiled_piece_is_the_eager_one_and_is_compiled_once(dtype: torch.dtype) -> None:
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    compiled, made = module._compiled_piece(), torch.Generator().manual_seed(0)
+    bias, rtol = torch.randn(500, generator=made), 1e-2 if dtype == torch.bfloat16 else 1e-5
+    for rows in (64, 64, 17, 40):
+        logits = torch.randn(rows, 500, generator=made).to(dtype)
+        labels = torch.randint(500, (rows,), generator=made)
+        eager = module._piece(logits.clone(), bias, labels, True)
+        for ours, theirs in zip(compiled(logits.clone(), bias, labels, True), eager, strict=True):
+            assert ours.dtype == theirs.dtype
+            torch.testing.assert_close(ours, theirs, rtol=rtol, atol=1e-6)
+    assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"]

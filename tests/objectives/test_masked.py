@@ -94,6 +94,7 @@ def check(objective: Masked, blocks: Sequence[Block], batch: Batch, vocabulary: 
     inputs, labels = batch.inputs["input_ids"].numpy(), batch.labels.numpy()
     segments, positions = batch.segments, batch.inputs["position_ids"].numpy()
     assert segments is not None
+    assert batch.num_segments == sum(1 + int((row[1:] != row[:-1]).sum()) for row in segments)
     shape = len(blocks), objective.block_size
     assert inputs.shape == labels.shape == positions.shape == tuple(segments.shape) == shape
     assert inputs.dtype == labels.dtype == positions.dtype == np.int64 and segments.dtype == torch.int32

@@ -115,7 +115,7 @@ def test_a_text_is_written_by_keyboard_alone(serve: Serve, says: Path, visit: Op
     # the model says markup: it is shown, and does nothing
     assert texts(page, ".text") == [SAID]
     assert page.locator("main script, main img").count() == 0 and page.title() == "tane play"
-    assert re.search(r"\d+ トークン · .*毎秒 .*シード \d+", texts(page, ".state")[0])
+    assert re.search(r"\d+ トークン · .*毎秒 .*乱数の種 \d+", texts(page, ".state")[0])
     assert page.evaluate("document.documentElement.lang") == "ja"
     assert page.get_attribute(".text", "aria-live") == "polite"
 
@@ -144,8 +144,8 @@ def test_two_models_write_side_by_side(writers: Playground, visit: Open) -> None
     page.uncheck("#vary")
     page.fill("#seed", "5")
     page.click("#go")
-    page.wait_for_selector("#written article:nth-child(1) .state:has-text('シード 5')")
-    page.wait_for_selector("#written article:nth-child(2) .state:has-text('シード 5')")
+    page.wait_for_selector("#written article:nth-child(1) .state:has-text('乱数の種 5')")
+    page.wait_for_selector("#written article:nth-child(2) .state:has-text('乱数の種 5')")
     assert texts(page, "#written h2") == [player.name for player in writers.players]
     boxes = [one.bounding_box() for one in page.locator("#written article").all()]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]

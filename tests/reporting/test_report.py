@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import unittest.mock
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,14 +13,17 @@ from pathlib import Path
 import pytest
 
 import tane
-from tane import cli
-from tane.errors import InputError
+from tane import cli, signals
+from tane.errors import InputError, Interrupted
 from tane.recipe import Recipe, train
-from tane.reporting import charts, page
+from tane.reporting import charts, contents, page
 from tane.reporting.gather import gather
+from tane.reporting.versus import Scores, compare
 from tane.use.evaluate import evaluate
 from tane.use.finetune import finetune
 from tane.use.per_document import causal_nats, masked_nats
+from tane.use.verify import verify
+from tane.yamlio import dump_yaml, read_yaml
 from tests.training.conftest import masked_settings, settings
 
 VOID = {"meta", "br", "img", "input", "link", "hr", "path", "use", "rect", "stop", "line", "circle"}
@@ -106,6 +111,44 @@ def test_ids_of_a_page_point_to_one_place(runs: tuple[Path, Path]) -> None:
     assert used <= set(found.ids)
 
 
+def test_a_run_is_also_named_by_its_model_or_from_inside(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runs[0] / "report.html").unlink(missing_ok=True)
+    result = tane.report(runs[0] / "model")
+    assert result.path == str(runs[0] / "report.html")
+    assert not verify(runs[0]).metrics["bad"], "a checkpoint stays as it was written"
+    monkeypatch.chdir(runs[0])
+    text = Structure(tane.report(".").text).text
+    assert f"--run-dir {runs[0].parent / 'long-again'}" in text
+
+
+def test_the_text_of_a_run_is_found_from_another_folder(
+    runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(runs[1], tmp_path / "runs" / "a" / "b", symlinks=True)
+    shutil.copytree(runs[0].parent / "data", tmp_path / "runs" / "data")
+    recipe = tmp_path / "runs" / "a" / "b" / "recipe.yaml"
+    values = read_yaml(recipe) | {"run_dir": "runs/a/b", "data_dir": "runs/data"}
+    recipe.write_text(dump_yaml(values), encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "runs" / "a")
+    assert "Where every character went" in tane.report("b").text
+
+
+def test_runs_of_one_name_are_told_apart(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        shutil.copytree(runs[1], tmp_path / place / "bert", symlinks=True)
+    found = tane.report([tmp_path / "a" / "bert", tmp_path / "b" / "bert"], out=tmp_path / "x.html").metrics
+    assert [one["name"] for one in found["runs"]] == [str(tmp_path / place / "bert") for place in "ab"]
+
+
+def test_a_signal_ends_a_comparison(make: Callable[..., Recipe], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        finetune(make("train.duration=2 steps", run=name))
+    with pytest.raises(Interrupted), unittest.mock.patch.object(signals, "_received", ["SIGINT"]):
+        compare(gather(tmp_path / "a"), gather(tmp_path / "b"), Scores("cpu"))
+
+
 def test_two_runs_side_by_side(runs: tuple[Path, Path], tmp_path: Path) -> None:
     result = tane.report(list(reversed(runs)), out=tmp_path / "deep" / "both.html")
     verdict = result.metrics["verdicts"][0]
@@ -166,10 +209,47 @@ def test_a_task_shows_scores_confusion_and_wrong_answers(make: Callable[..., Rec
     assert result.metrics["verdicts"][0]["items"] == scores["examples"]
 
 
-def test_several_seeds_show_the_best_one(make: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_several_seeds_show_the_best_one_and_what_all_gave(
+    make: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    """Also where a single run was made in the folder before."""
+    finetune(make("train.duration=2 steps", run="seeds"))
     finetune(make(run="seeds"), seeds=2)
-    text = Structure(tane.report(tmp_path / "seeds").text).text
-    assert "Scores on valid" in text and "validation loss" in text and "seeds" in text
+    best = gather(tmp_path / "seeds")
+    assert best.own.parent == tmp_path / "seeds" / "trials" and best.steps > 2
+    spread = json.loads((tmp_path / "seeds" / "scores.json").read_text(encoding="utf-8"))["valid"]["spread"]
+    for kind in ("html", "md"):
+        text = tane.report(tmp_path / "seeds", format=kind).text
+        text = Structure(text).text if kind == "html" else text
+        assert "Scores on valid" in text and "ver the seeds 0, 1" in text
+        assert f"± {spread['accuracy']['std']:.3f}" in text
+
+
+def test_what_an_old_run_was_worth_goes_with_it(make: Callable[..., Recipe], tmp_path: Path) -> None:
+    for seeds in (1, 2):
+        folder = tmp_path / f"run-{seeds}"
+        finetune(make("train.duration=2 steps", run=folder.name), seeds=seeds)
+        assert (folder / "scores.json").exists() and (folder / "wrong-valid.csv").exists()
+        with pytest.raises(InputError):  # it stops before there is anything to score
+            finetune(
+                make("train.duration=2 steps", "train.freeze=['nothing']", run=folder.name),
+                seeds=seeds, fresh=True,
+            )  # fmt: skip
+        left = {path.name for path in folder.iterdir()}
+        assert not left & {"scores.json", "scores.md", "wrong-valid.csv", "model"}
+
+
+@pytest.mark.parametrize("kind", ["regression", "classes"])
+def test_wrong_answers_are_named_for_what_they_are(kind: str) -> None:
+    wrong = [{"text": str(number), "score": 1.0} for number in range(30)]
+    report = {"examples": 50, "metric": "m", "wrong": wrong, "scores": {"rmse": 1.0}}
+    if kind == "classes":
+        report |= {"scores": {"accuracy": 0.4}, "names": ["a", "b"], "confusion": [[10, 10], [20, 10]]}
+    title = contents._scored("valid", report)["wrong_title"]
+    if kind == "classes":
+        assert title == "wrong examples: 20 of 30, the most confident first"
+    else:
+        assert title == "the largest errors: 20 of 50 examples"
 
 
 def test_text_is_shown_as_text(runs: tuple[Path, Path]) -> None:
@@ -194,8 +274,6 @@ def test_a_notebook_shows_it_in_a_frame(runs: tuple[Path, Path]) -> None:
 
 
 def test_a_run_whose_text_is_gone_still_has_a_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(runs[1], tmp_path / "moved", symlinks=True)
     recipe = tmp_path / "moved" / "recipe.yaml"
     gone = recipe.read_text(encoding="utf-8").replace(str(runs[0].parent / "data"), str(tmp_path / "gone"))

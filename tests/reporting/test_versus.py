@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tane.reporting import versus
+from tane.reporting.gather import Run
 
 
 def items(gap: float, noise: float, n: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,3 +56,16 @@ def test_a_book_is_cut_into_stretches_of_whole_lines() -> None:
     assert "\n".join(found) == text.strip("\n")
     assert all(versus.STRETCH <= len(part) < versus.STRETCH + 200 for part in found[:-1]) and len(found) > 5
     assert list(versus.stretches("一行")) == ["一行"] and list(versus.stretches("\n\n")) == []
+
+
+def test_a_run_is_scored_once_beside_several_others() -> None:
+    def nats(model: Path, texts: tuple[str, ...], device: str) -> str:
+        calls.append(model)
+        return f"{model} {texts} {device}"
+
+    calls: list[Path] = []
+    a, b = (Run(name, Path(name), Path(name), {}, {}, {}) for name in "ab")
+    scores = versus.Scores("cpu")
+    assert scores(nats, a, ("x",)) == scores(nats, a, ("x",)) == "a/model ('x',) cpu"
+    assert scores(nats, b, ("x",)) != scores(nats, a, ("y",))
+    assert calls == [a.model, b.model, a.model]

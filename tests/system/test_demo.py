@@ -57,7 +57,7 @@ def test_on_the_bundled_text(place: Path, capsys: Captured) -> None:
     assert bert["cloze_top5"] == sum(map(any, right)) / len(CLOZE) >= bert["cloze_top1"]
     first = bert["fills"][0]["fills"][0]
     assert f"{CLOZE[0][0]}\n    {first['token']} {first['score']:.1%}  " in told.out.replace("*", "")
-    assert f"tane fill {out / 'bert'} {CLOZE[0][0]}" in told.out
+    assert f"tane fill {out / 'bert'} '{CLOZE[0][0]}'" in told.out
 
     pairs = metrics["pairs"]
     assert pairs["model"] == str(out / "pairs" / "model") and pairs["split"] == "test"

@@ -478,6 +478,17 @@ def test_folders_patterns_and_one_file_of_its_own(tmp_path: Path, capsys: pytest
     assert pattern.meta["documents"]["train"] == 3
 
 
+def test_in_a_folder_files_without_an_ending_have_the_format_that_was_said(tmp_path: Path) -> None:
+    base = tmp_path / "wiki"
+    write(base / "AA/wiki_00", '{"text": "一つ目の記事です。"}\n')
+    write(base / "AB/wiki_01.gz", gzip.compress('{"text": "二つ目の記事です。"}\n'.encode()))
+    write(base / "AB/notes.pdf", "これは読みません。")
+    with pytest.raises(InputError, match="no file that can be read"):
+        make(tmp_path, inputs=str(base))
+    said = make(tmp_path, inputs=str(base), format="jsonl", valid_fraction=0)
+    assert list(said.texts("train")) == ["一つ目の記事です。", "二つ目の記事です。"]
+
+
 def test_names_that_are_no_utf8_or_japanese(tmp_path: Path) -> None:
     write(tmp_path / "日本語 名.txt", "一つ。")
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.txt")

@@ -227,7 +227,7 @@ def test_parts_of_a_key_do_not_run_together() -> None:
 
 @pytest.mark.parametrize("size", [5, 4096, 4097, 20_000])
 def test_the_order_that_is_kept_for_the_next_steps_is_the_permutation(size: int) -> None:
-    for batch in (1, 7, 4096, 9000):
+    for batch in (1, 7, *(min(rows, 200 * size) for rows in (4096, 9000))):
         for step in (0, 1, 3):
             epochs, ids = global_batch(step, batch, size, 11)
             places = np.arange(step * batch, (step + 1) * batch) % size

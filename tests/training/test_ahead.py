@@ -22,6 +22,8 @@ def test_each_step_gets_its_own_and_the_next_one_is_made_by_another_thread() -> 
     ahead = Ahead(make, on=True)
     for step in (3, 4, 9, 10):  # a jump, as after a resume
         assert ahead(step)[0][1].inputs["input_ids"].tolist() == [[step, step]]
+        ahead.begin(step + 1)
+        ahead.begin(step + 1)  # begun already
     ahead.forget()
     assert ahead(11)[0][1].inputs["input_ids"][0, 0] == 11
     ahead.close()

@@ -18,7 +18,8 @@ from tane.errors import InputError, IntegrityError, Stopped
 from tane.model.build import find_model
 from tane.recipe import Recipe, train
 from tane.training import finetuning, labelled, run
-from tane.training.finetuning import by_length, run_examples
+from tane.training.finetuning import run_examples
+from tane.training.grouped import by_length, padding_share
 from tane.training.labelled import read_data
 from tane.training.loop import Loop
 from tane.training.runtime import Runtime
@@ -79,9 +80,9 @@ def test_groups_by_length_keep_the_budget_and_every_example(make: Make) -> None:
     for group in groups:
         longest = max(work.train[i].length for i in group)
         assert len(group) == 1 or len(group) * longest <= 120
-    assert finetuning.padding_share(work.train, groups) < 0.1
+    assert padding_share(work.train, groups) < 0.1
     whole = [list(range(start, min(200, start + 16))) for start in range(0, 200, 16)]
-    assert finetuning.padding_share(work.train, whole) > 0.2
+    assert padding_share(work.train, whole) > 0.2
 
 
 def test_every_example_is_learnt_from_once_an_epoch(make: Make) -> None:

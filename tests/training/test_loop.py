@@ -439,6 +439,41 @@ def test_a_want_of_memory_halves_the_micro_batches_and_nothing_else(
         train(make_recipe(*overrides, run="none"))
 
 
+def test_an_operation_that_cannot_repeat_its_bits_is_told_once_and_taken(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(make_recipe(run="whole"))
+    modes: list[bool] = []
+
+    class Strict:
+        """The loss of a model with an operation that has no way to repeat its bits."""
+
+        def __init__(self, loss: Any) -> None:
+            self.loss = loss
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.loss, name)
+
+        def __call__(self, batch: Any) -> torch.Tensor:
+            modes.append(torch.is_deterministic_algorithms_warn_only_enabled())
+            if not modes[-1]:
+                raise RuntimeError(
+                    "cumsum_cuda_kernel does not have a deterministic implementation, but you set "
+                    "'torch.use_deterministic_algorithms(True)'. You can turn it off."
+                )
+            return self.loss(batch)
+
+    init = Pretraining.__init__
+    monkeypatch.setattr(
+        Pretraining, "__init__", lambda self, s, b, loss, *rest: init(self, s, b, Strict(loss), *rest)
+    )
+    found = train(make_recipe(run="strict"))
+    told = capsys.readouterr().err
+    assert told.count("will not have equal bits: cumsum_cuda_kernel") == 1
+    assert modes.count(False) == 1 and not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert weights_hash(found.path, 24) == weights_hash(whole.path, 24)
+
+
 def test_a_step_judged_late_as_on_a_gpu_gives_the_same_run(
     make_recipe: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,11 +229,37 @@ def test_what_cannot_be_predicted_gets_the_usual(monkeypatch: pytest.MonkeyPatch
 
 def test_a_card_is_filled_beyond_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     sections = recipe(device="cuda", batch_tokens=10**6).sections()
-    monkeypatch.setattr(memory, "peak_of_rows", lambda *given: memory.Estimate(activations=given[3]))
+    monkeypatch.setattr(memory, "peak_of_rows", lambda *given, **_: memory.Estimate(activations=given[3]))
     monkeypatch.setattr(memory, "free_memory", lambda device: 10_000)
     assert memory.micro_rows(sections, meta(CAUSAL, **GPT2), "sdpa", 5000) == 5000
     found = memory.micro_rows(sections, meta(CAUSAL, **GPT2), "sdpa", 50_000)
     assert 9000 * 31 / 32 <= found <= 9000
+
+
+def test_the_kernel_for_many_lengths_takes_so_many_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "peak_of_rows", lambda *_, **__: memory.Estimate(activations=1))
+    monkeypatch.setattr(memory, "free_memory", lambda device: 10**9)
+    for train in ({}, {"micro_batch_tokens": 10**7}):
+        sections = recipe(device="cuda", batch_tokens=10**7, **train).sections()
+        rows = memory.micro_rows(sections, meta(CAUSAL, **GPT2), "varlen", 100_000)
+        assert rows * (LENGTH // 3 + 1) <= 65_535 < (rows + 1) * (LENGTH // 3 + 1)
+
+
+def test_several_cards_hold_buckets_or_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections, asked = recipe(device="cuda", batch_tokens=10**6).sections(), []
+
+    def peak(*given: Any, accumulates: bool) -> memory.Estimate:
+        asked.append(accumulates)
+        return memory.Estimate(weights=400, gradients=400, optimizer=800, activations=given[3])
+
+    monkeypatch.setattr(memory, "peak_of_rows", peak)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2000 / memory.SHARE)
+    model = meta(CAUSAL, **GPT2)
+    assert memory.micro_rows(sections, model, "sdpa", 300, processes=1) == 300 and not asked[-1]
+    assert memory.micro_rows(sections, model, "sdpa", 300, processes=4) == 300 and asked[-1]
+    whole = memory.micro_rows(sections, model, "sdpa", 5000, processes=4)
+    parted = memory.micro_rows(sections, model, "sdpa", 5000, processes=4, parts=4)
+    assert 400 * 31 / 32 <= whole <= 400 and 1200 * 31 / 32 <= parted <= 1200
 
 
 def test_tokens_that_are_named_are_taken() -> None:

@@ -12,7 +12,7 @@ from tane import signals
 from tane.errors import InputError, Stopped
 from tane.model import vocabulary
 from tane.model.build import freeze, open_model
-from tane.recipe import Recipe, _tokenizer_settings, train
+from tane.recipe import Recipe, tokenizer_settings, train
 from tane.training import checkpoint
 from tane.training.loop import Loop
 
@@ -85,7 +85,7 @@ def test_blocks_longer_than_its_positions_are_refused(first: Path, sample_text: 
 def test_whose_tokenizer_is_taken() -> None:
     def path(pretrained: str | None, keep: bool, own: str | None) -> str | None:
         model = {"pretrained": pretrained, "keep_tokenizer": keep}
-        return _tokenizer_settings(Recipe.from_mapping({"model": model, "tokenizer": {"path": own}})).path
+        return tokenizer_settings(Recipe.from_mapping({"model": model, "tokenizer": {"path": own}})).path
 
     assert path("m", True, None) == "m" and path("m", False, None) is None
     assert path("m", True, "t") == path("m", False, "t") == "t"

@@ -68,7 +68,7 @@ def test_everything_auto_is_written_down_and_reused(make_recipe: Make) -> None:
 
 
 def test_minutes_become_steps_once(make_recipe: Make) -> None:
-    recipe = make_recipe("train.duration=0.05 minutes", "train.batch_tokens=64")
+    recipe = make_recipe("train.duration=0.01 minutes", "train.batch_tokens=64")
     result = train(recipe)
     resolved = Recipe.load(recipe.run_path / resume.RESOLVED)
     assert (

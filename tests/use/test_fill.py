@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tane.cli import main
-from tane.errors import InputError
+from tane.errors import InputError, Interrupted
 from tane.use import fill
 from tane.use.fill import fill_mask
 from tests.tokens.small import japanese_bert
@@ -216,6 +216,13 @@ def test_whole_words_have_the_product_of_their_pieces_chances(tiny: Path) -> Non
     assert len(scores) == len(found) and not any("#" in token for token in scores)
     assert {len(token) for token in scores} == {1, 2, 3, 4}
     assert all(one["text"] == f"犬は{one['token']}が。" for one in found)
+
+
+def test_filling_ends_where_nobody_waits_any_more(tiny: Path) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted, match="nobody waits"):
+        fill.Filler(tiny, "cpu").fill(["秋[MASK]"], whole_word=True, left=lambda: next(asked))
+    assert next(asked, None) is None, "between the steps of the search"
 
 
 def test_a_word_of_one_piece_has_the_score_of_that_piece(tiny: Path) -> None:

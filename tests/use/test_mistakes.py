@@ -278,7 +278,8 @@ SENTENCE = "こんにちは。テストをしています。"
 def test_text_in_a_wrong_encoding_is_known_by_its_traces(true: str, read: str, said: str, form: Any) -> None:
     wrong = SENTENCE.encode(true).decode(read, "ignore")
     found = texts.misread(f"はじめに {unicodedata.normalize(form, wrong) if form else wrong}")
-    assert found is not None and found[0] == said and found[1] >= 4
+    assert found is not None and found[0].said == said and found[1] >= 4
+    assert found[0].right.replace("-", "_") == true.replace("-", "_"), "what is to be typed"
 
 
 @pytest.mark.parametrize(

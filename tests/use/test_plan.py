@@ -17,9 +17,9 @@ import torch
 
 import tane
 from tane import progress
+from tane.durations import Duration
 from tane.errors import InputError
 from tane.recipe import Recipe, prepare
-from tane.settings import Duration
 from tane.text.columns import width
 from tane.training import memory, probe
 from tane.use import forecast, plan_page, screen
@@ -93,6 +93,13 @@ def test_a_text_that_is_prepared(small_text: Path, masked: bool) -> None:
     assert {name: plain[name] for name in same} == {name: probed[name] for name in same}
     assert set(probed) >= MEASURED and probed["probe_steps"] >= 5
     assert everything(small_text.parent) == before
+
+
+def test_text_that_was_prepared_with_another_tokenizer_counts_for_nothing(small_text: Path) -> None:
+    prepare(recipe(small_text))
+    assert tane.plan(recipe(small_text)).metrics["tokens_are"] == "counted"
+    other = tane.plan(recipe(small_text, "tokenizer.vocab_size=700")).metrics
+    assert other["tokens_are"] == "estimated" and other["pieces"] == 700
 
 
 def test_minutes_become_steps_by_the_measured_speed(

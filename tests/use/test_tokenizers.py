@@ -73,6 +73,15 @@ def test_on_a_text_it_is_measured_as_the_text_stands(letters: Path, text: Path) 
     assert "4 (33.33 %)" in page and page.endswith("あ|い|う|。")
 
 
+def test_the_text_is_normalised_where_that_is_asked_for(
+    letters: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tokenizer", "show", str(letters), "--data", str(text), "--normalize", "nfkc", "--json"]
+    assert main(words) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["text"]
+    assert [one for one, _ in figures["unknown_characters"]] == ["1", "え"]
+
+
 def test_columns_and_units_are_those_of_a_corpus(letters: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("a,b\nあい,う\nあ,い\n", encoding="utf-8")
@@ -186,7 +195,7 @@ def measured(
 
 
 def advice(*found: dict[str, Any], share: float = 1.0) -> dict[str, Any]:
-    return recommend(found, ["my text.txt"], share)
+    return recommend(found, share)
 
 
 def test_the_fewest_tokens_win_where_nothing_speaks_against_it() -> None:
@@ -220,10 +229,11 @@ def test_where_counting_cannot_tell_it_says_so_and_what_to_type() -> None:
     assert near["choice"] is None
     assert "counting cannot tell: c needs only 2.0% more than a b" in near["reason"]
     assert near["settle"] == [
-        "tane train RECIPE --tokenizer.path 'a b' --run-dir runs/try-1 --train.duration \"1 epochs\"",
-        'tane train RECIPE --tokenizer.path c --run-dir runs/try-2 --train.duration "1 epochs"',
-        "tane evaluate runs/try-1 --data 'my text.txt'",
-        "tane evaluate runs/try-2 --data 'my text.txt'",
+        "tane train RECIPE --tokenizer.path 'a b' --run-dir runs/try-1 --data-dir runs/try-1/data "
+        '--train.duration "1 epochs"',
+        "tane train RECIPE --tokenizer.path c --run-dir runs/try-2 --data-dir runs/try-2/data "
+        '--train.duration "1 epochs"',
+        "tane report runs/try-1 runs/try-2 --out tokenizers.html",
     ]
     short = {"characters": 1000}
     found = advice(measured("large", 500, pieces=8000, **short), measured("small", 700, pieces=1000, **short))
@@ -241,7 +251,7 @@ def test_what_a_comparison_recommends_stands_on_its_page(tmp_path: Path, letters
     assert f"recommended: {more}" in page and "33.3% of its tokens are unknown" in page
     assert "parameters at width 256" in page and "to make sure" not in page
     equal = report_compare(compare_tokenizers(more, more, inputs=[str(text)]))
-    assert "recommended: none" in equal and "to settle it" in equal and "tane evaluate runs/try-2" in equal
+    assert "recommended: none" in equal and "to settle it" in equal and "tane report runs/try-1" in equal
     worst = result.metrics["tokenizers"][1]["worst"]
     assert sorted(one["characters"] for one in worst) == [3, 3, 6]
     rates = [one["tokens"] / one["characters"] for one in worst]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ Way = Literal["eager", "sdpa", "varlen", "separate"]
 LONGEST_EAGER = 512  # positions; beyond, the fused kernel is the faster one on a CPU
 TOLERANCE = 1e-3  # of the logits' spread; a leak is of the order of the spread itself
 VARLEN = "tane_varlen"  # its name among transformers' attention functions
+MOST_SEGMENTS = 65_535  # of one call of that kernel: they are a dimension of its grid
 
 
 def usual_way(device: str, precision: str, packs: bool, length: int) -> Way:
@@ -76,8 +78,7 @@ class Attention:
         if self.way == "separate":
             return self._separate(module, inputs, batch.segments, output, more)
         if self.way == "varlen":
-            # the padded list of ends and the row's length keep shapes the same for every batch
-            ends = _ends(batch.segments)
+            ends = _padded_ends(batch.segments, batch.num_segments)
             length = batch.segments.shape[1]
             more |= {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends}
             more |= {"max_length_q": length, "max_length_k": length}
@@ -108,7 +109,7 @@ class Attention:
     ) -> Tensor:
         """Each segment as a row of its own, the results put back in their places."""
         shape, flat = segments.shape, segments.reshape(-1)
-        ends = _ends(segments, padded=False).long()
+        ends = _ends(segments).long()
         lengths = ends.diff()
         row = torch.repeat_interleave(lengths)  # (B T,) which segment a place belongs to
         place = torch.arange(len(flat), device=flat.device) - ends[:-1][row]
@@ -121,21 +122,33 @@ class Attention:
         return found[row, place].view(*shape, -1)
 
 
-def _ends(segments: Tensor, padded: bool = True) -> Tensor:
-    """Where segments end in the flat batch, beginning with 0: (S + 1,) int32.
-
-    padded: with the total again and again, up to a length that depends on the shape alone.
-    """
-    rows, length = segments.shape
+def _opens(segments: Tensor) -> Tensor:
+    """Where a segment begins in the flat batch, (B T,) bool."""
     opens = torch.ones_like(segments, dtype=torch.bool)
     opens[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    begins = opens.reshape(-1).nonzero().squeeze(1).to(torch.int32)
-    total = rows * length
-    # a segment has three positions at least, and a row at most one that is padding
-    count = rows * (length // 3 + 1) + 1 if padded else len(begins) + 1
-    ends = torch.full((max(count, len(begins) + 1),), total, dtype=torch.int32, device=segments.device)
-    ends[: len(begins)] = begins
-    return ends
+    return opens.reshape(-1)
+
+
+def _ends(segments: Tensor) -> Tensor:
+    """Where segments end in the flat batch, beginning with 0: (S + 1,) int32. Waits for the device."""
+    begins = _opens(segments).nonzero().squeeze(1).to(torch.int32)
+    return torch.cat((begins, begins.new_full((1,), segments.numel())))
+
+
+def _padded_ends(segments: Tensor, known: int) -> Tensor:
+    """The same with the last one again and again. `known`, the number of segments, decides the length, in
+    steps of an eighth at most: few lengths, so that little is compiled, and nothing waits for the device.
+
+    A kernel pays for each segment, also for one of no length.
+    """
+    if not known:
+        return _ends(segments)
+    total = segments.numel()
+    place = torch.arange(total, dtype=torch.int32, device=segments.device)
+    begins = torch.where(_opens(segments), place, total).sort().values
+    ends = torch.cat((begins, begins.new_full((1,), total)))
+    step = 1 << max(6, known.bit_length() - 3)
+    return ends[: -(-known // step) * step + 1]
 
 
 # ------------------------------------------------------------------------------------------------- varlen
@@ -184,7 +197,26 @@ def _varlen(
 # -------------------------------------------------------------------------------------------------- trials
 
 
-@torch.no_grad()
+@contextlib.contextmanager
+def _tried(model: Any) -> Iterator[None]:
+    """A model as its trials want it: without dropout and gradients, without the rounding of TF32 (in which
+    the same row gets other logits in another batch), and with whatever way an operation has."""
+    training, rounding = model.training, torch.get_float32_matmul_precision()
+    strict, warns = (
+        torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    )  # fmt: skip
+    model.eval()
+    torch.set_float32_matmul_precision("highest")
+    torch.use_deterministic_algorithms(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        torch.set_float32_matmul_precision(rounding)
+        model.train(training)
+
+
 def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabulary_size: int) -> bool:
     """Whether packed segments get the logits that they get alone, tried on one row of `length` positions."""
     if attention.way == "varlen" and attention.has_dropout:
@@ -202,10 +234,8 @@ def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabula
     # the kernel for rows of many lengths takes half precision alone, whose rounding the tolerance must bear
     half = attention.way == "varlen" and device.type == "cuda"
     tolerance = 0.1 if half else TOLERANCE
-    training = model.training
-    model.eval()
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with _tried(model), torch.autocast(device.type, torch.bfloat16, enabled=half):
             packed = attention(model, batch, "logits").float()
             alone = Attention(model, "separate")
             for a, b in pairwise(cuts):
@@ -219,26 +249,19 @@ def keeps_segments_apart(model: Any, attention: Attention, length: int, vocabula
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError):
         return False
     finally:
-        model.train(training)
         Attention(model, attention.way)
 
 
-@torch.no_grad()
 def sees_ahead(model: Any, vocabulary_size: int) -> bool:
     """Whether a token changes the logits of those before it, as in BERT with a causal head."""
     device = next(model.parameters()).device
     ids = (torch.arange(8, device=device) * 7919 % vocabulary_size)[None].repeat(2, 1)
     ids[1, -1] = (ids[0, -1] + 1) % vocabulary_size
-    training = model.training
-    model.eval()
-    try:
+    with _tried(model):
         logits = model(input_ids=ids).logits[:, :-1].float()
-    finally:
-        model.train(training)
     return bool((logits[0] - logits[1]).abs().max() > TOLERANCE * logits.std())
 
 
-@torch.no_grad()
 def keeps_documents_apart(model: Any, length: int, vocabulary_size: int) -> bool:
     """Whether a causal model given restarting positions, no mask and no cache keeps documents apart: the
     logits of a second document must stay the same when the first one changes, at `length` positions."""
@@ -249,15 +272,10 @@ def keeps_documents_apart(model: Any, length: int, vocabulary_size: int) -> bool
     other = ids.clone()
     other[:half] = (ids[:half] + 1) % vocabulary_size
     positions = torch.cat([torch.arange(half), torch.arange(length - half)]).to(device)
-    training = model.training
-    model.eval()
+    more = {"position_ids": positions[None], "use_cache": False}
     try:
-        rows = [
-            model(input_ids=x[None], position_ids=positions[None], use_cache=False).logits[0, half:].float()
-            for x in (ids, other)
-        ]
+        with _tried(model):
+            rows = [model(input_ids=x[None], **more).logits[0, half:].float() for x in (ids, other)]
     except TypeError:  # a model without positions
         return False
-    finally:
-        model.train(training)
     return bool((rows[0] - rows[1]).abs().max() <= TOLERANCE * rows[0].std())

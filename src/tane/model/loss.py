@@ -8,6 +8,7 @@ with a target take part.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,13 +27,65 @@ def rows_at_once(columns: int, device: str) -> int:
     return max(16, (GPU_CHUNK_BYTES if device == "cuda" else CHUNK_BYTES) // (4 * columns))
 
 
+def _piece(
+    logits: Tensor, bias: Tensor | None, labels: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Of some rows of logits (n, V): nats, summed in fp64; their gradient, written over the logits; and that
+    of the bias (V,) in fp32. Gradients only where `wanted`.
+
+    One function for both roads: eager it works in place, compiled it is two passes over the logits.
+    """
+    y = labels[:, None]
+    values = logits.float()
+    if bias is not None:
+        values += bias.float()
+    right, top = values.gather(1, y), values.amax(1, keepdim=True)
+    grad = values.sub_(top).exp_()  # the one pass of exponentials serves loss and gradient
+    whole = grad.sum(1, keepdim=True)
+    nats = (whole.log() + top - right).sum(dtype=torch.float64 if logits.device.type != "mps" else None)
+    if not wanted:
+        return nats, None, None
+    grad.div_(whole)  # softmax
+    if torch.compiler.is_compiling():  # a scatter would be a pass of its own
+        grad = grad - (torch.arange(grad.shape[1], device=grad.device) == y).to(grad.dtype)
+    else:
+        grad.scatter_add_(1, y, grad.new_full(y.shape, -1.0))
+    return nats, logits.copy_(grad), None if bias is None else grad.sum(0)
+
+
+Piece = Callable[[Tensor, Tensor | None, Tensor, bool], tuple[Tensor, Tensor | None, Tensor | None]]
+
+
+def _compiled_piece() -> Piece:
+    """`_piece`, compiled once for any number of rows, of which the last piece of a batch has fewer."""
+    compiled = torch.compile(_piece, fullgraph=True)
+
+    def piece(
+        logits: Tensor, bias: Tensor | None, labels: Tensor, wanted: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        for given in (logits, labels):
+            torch._dynamo.maybe_mark_dynamic(given, 0)
+        return compiled(logits, bias, labels, wanted)
+
+    return piece
+
+
+def _places(mask: Tensor, count: int) -> Tensor:
+    """Where a mask with `count` places is true, (count,), without waiting for the device where torch can."""
+    try:
+        return torch.nonzero_static(mask, size=count).squeeze(1)
+    except NotImplementedError:  # an older torch on this device
+        return mask.nonzero().squeeze(1)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """Sum of -log softmax(h W^T + b)[y] over rows; gradients are computed in the forward pass."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, dtype: torch.dtype
-    ) -> Tensor:
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, dtype: torch.dtype,
+        piece: Piece,
+    ) -> Tensor:  # fmt: skip
         h, w = hidden.to(dtype), weight.to(dtype)  # (n, H), (V, H)
         rows, columns = h.shape[0], w.shape[0]
         chunk = rows_at_once(columns, h.device.type)
@@ -40,25 +93,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_h = torch.empty_like(h) if need_h else None
         grad_w = torch.zeros(w.shape, dtype=torch.float32, device=w.device) if need_w else None
         grad_b = torch.zeros(columns, dtype=torch.float32, device=w.device) if need_b else None
-        total = torch.zeros(
-            (), dtype=torch.float64 if h.device.type != "mps" else torch.float32, device=h.device
-        )
+        total = torch.zeros((), device=h.device)
         for start in range(0, rows, chunk):
-            part, y = h[start : start + chunk], labels[start : start + chunk, None]
-            logits = (part @ w.t()).float()  # (chunk, V)
-            if bias is not None:
-                logits += bias.float()
-            right, top = logits.gather(1, y), logits.amax(1, keepdim=True)
-            grad = logits.sub_(top).exp_()  # the one pass of exponentials serves loss and gradient
-            whole = grad.sum(1, keepdim=True)
-            total += (whole.log() + top - right).sum(dtype=total.dtype)
-            if not (need_h or need_w or need_b):
+            part = h[start : start + chunk]
+            logits = part @ w.t()  # (chunk, V)
+            nats, grad, grad_of_bias = piece(
+                logits, bias, labels[start : start + chunk], need_h or need_w or need_b
+            )
+            total = total + nats  # in fp64 from here on
+            if grad is None:
                 continue
-            grad.div_(whole)  # softmax
-            grad.scatter_add_(1, y, grad.new_full(y.shape, -1.0))
-            if grad_b is not None:
-                grad_b += grad.sum(0)
-            grad = grad.to(dtype)
+            if grad_b is not None and grad_of_bias is not None:
+                grad_b += grad_of_bias
             if grad_h is not None:
                 torch.mm(grad, w, out=grad_h[start : start + chunk])
             if grad_w is not None:
@@ -73,18 +119,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None if grad is None else (grad.float() * scale).to(dtype)
             for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
-        return (*grads, None, None)
+        return (*grads, None, None, None)
 
 
 class Loss:
     """`loss(batch)`: sum of nats over the batch's targets, a scalar with a gradient.
 
     The fast road calls the base model, then the head at the targets alone; it is taken only if a first try
-    shows that the model's own logits are just that, else the model's logits are used whole.
+    shows that the model's own logits are just that, else the model's logits are used whole. compiled: whether
+    torch.compile makes what lies between the matrix products of that road.
     """
 
-    def __init__(self, model: Any, attention: Attention | None = None) -> None:
+    def __init__(self, model: Any, attention: Attention | None = None, *, compiled: bool = False) -> None:
         self.model = model
+        self.piece = _compiled_piece() if compiled else _piece
         self.attention = attention or Attention(model)
         head = model.get_output_embeddings()
         base = model.base_model if model.base_model is not model else None
@@ -121,7 +169,7 @@ class Loss:
         states = self.attention(module, batch, output, **self._extra()).flatten(0, 1)
         labels = batch.labels.flatten()
         if batch.num_targets != labels.numel():
-            chosen = (labels != IGNORE).nonzero().squeeze(1)
+            chosen = _places(labels != IGNORE, batch.num_targets)
             states, labels = states[chosen], labels[chosen]
         return states if whole else self.transform(states), labels
 
@@ -133,7 +181,9 @@ class Loss:
         device = states.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
         with torch.autocast(device, enabled=False):
-            return _LinearCrossEntropy.apply(states, self.head.weight, self.head.bias, labels, dtype)
+            return _LinearCrossEntropy.apply(
+                states, self.head.weight, self.head.bias, labels, dtype, self.piece
+            )
 
     @torch.no_grad()
     def predictions(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -98,6 +98,7 @@ class Masked(Settings):
             num_targets=int(targets.sum()),
             num_tokens=sum(block.length for block in blocks),
             segments=torch.from_numpy(segments),
+            num_segments=int(_opens(segments).sum()),
         )
 
     def targets(
@@ -154,7 +155,7 @@ class _Units:
         left alone. A segment without a whole word is taken token by token.
         """
         # a row's end parts segments too; numbers run on over the rows
-        opens = np.diff(segments, axis=1, prepend=-2) != 0
+        opens = _opens(segments)
         number = np.cumsum(opens.reshape(-1)) - 1
         text, starts = text.reshape(-1), starts.reshape(-1)
         # the place after a segment's first token ([CLS]) and its last one ([SEP]) carry bits of the text
@@ -180,6 +181,11 @@ class _Units:
         used = tokens > 0
         renumber = np.cumsum(used) - 1
         return cls(begin, sizes, renumber[number[begin]], members, tokens[used])
+
+
+def _opens(segments: np.ndarray) -> np.ndarray:
+    """Where a segment begins, (B, T) bool."""
+    return np.diff(segments, axis=1, prepend=-2) != 0
 
 
 def _choose(units: _Units, order: np.ndarray, lengths: np.ndarray, wanted: np.ndarray) -> np.ndarray:

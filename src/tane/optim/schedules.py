@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from tane.settings import Duration, Settings, Share, option
+from tane.durations import Duration, Share
+from tane.settings import Settings, option
 
 
 class Schedule(Settings):

@@ -144,7 +144,9 @@ class Blanks:
         masks = len(find_masks([asked.text], self.filler.tokenizer))
         if masks > MOST_MASKS:
             raise InputError(f"the text has {masks:,} masks: at most {MOST_MASKS} are filled at once")
-        found = self.filler.fill([asked.text], top_k=asked.top_k, whole_word=asked.whole_word)
+        found = self.filler.fill(
+            [asked.text], top_k=asked.top_k, whole_word=asked.whole_word, left=lambda: job.cancelled
+        )
         return {"fills": found.fills, **({"cut": found.cut[0]} if found.cut else {})}
 
 

@@ -11,6 +11,7 @@ from tane.reporting import charts, trained_on
 from tane.reporting.gather import Run
 from tane.training.resume import RESOLVED
 from tane.training.samples import HIDDEN
+from tane.use import score_page
 from tane.use.card import read_json
 from tane.use.plan_page import size, time_of
 from tane.yamlio import dump_yaml
@@ -139,6 +140,9 @@ def _scored(split: str, report: dict[str, Any]) -> dict[str, Any]:
         ]
     return {
         "split": split, "report": report, "names": names, "confusion": confusion,
+        "wrong_title": score_page.wrong_title(report, WRONG) if report.get("wrong") else "",
+        "seeds_title": score_page.seeds_title(report) if report.get("spread") else "",
+        "spread": score_page.spread_rows(report) if report.get("spread") else [],
         "wrong": (report.get("wrong") or [])[:WRONG],
         "keys": list(dict.fromkeys(key for one in (report.get("wrong") or [])[:WRONG] for key in one)),
         "intervals": report.get("intervals") or {}, "baseline": report.get("baseline") or {},
@@ -166,7 +170,8 @@ def _machine(run: Run) -> list[tuple[str, str]]:
 def _command(run: Run) -> str:
     """What repeats the run with all that was settled, in another folder."""
     verb = "finetune" if run.kind == "task" else "train"
-    again = run.folder.with_name(run.folder.resolve().name + "-again")
+    beside = run.folder if run.folder.name.strip(".") else run.folder.resolve()  # such as . and ..
+    again = beside.with_name(f"{beside.name}-again")
     return shlex.join(["tane", verb, str(run.own / RESOLVED), "--run-dir", str(again)])
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from tane.errors import InputError
 from tane.training.resume import RESOLVED
 from tane.training.tracker import LOG, read_metrics
-from tane.use.card import data_of
 from tane.use.finetune import TRIALS
+from tane.use.verify import data_of
 from tane.yamlio import read_yaml
 
 Events = list[dict[str, Any]]
@@ -112,9 +112,7 @@ def gather(folder: str | Path) -> Run:
 def _best_trial(folder: Path) -> Path:
     """Where the log lies: of several seeds or settings that of the one whose model was taken."""
     link = folder / "model"
-    if (folder / LOG).is_file() or not link.is_symlink():
-        return folder
-    target = folder / os.readlink(link)
+    target = folder / os.readlink(link) if link.is_symlink() else link
     return target.parent if target.parent.parent == folder / TRIALS else folder
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tane import files, progress, signals
 from tane.errors import InputError
 from tane.reporting import contents, trained_on
 from tane.reporting.gather import Run, gather
-from tane.reporting.versus import Verdict, compare
+from tane.reporting.versus import Scores, Verdict, compare
 from tane.types import Result
 from tane.use.plan_page import size
 
@@ -55,10 +56,12 @@ def report(
     named = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
     if not named:
         raise InputError("there is no run to report on", "name the run_dir of a run")
-    place, kind = _place(named, out, format)
     found = [gather(Path(name)) for name in named]
+    place, kind = _place(found, out, format)
     if len({run.folder.resolve() for run in found}) < len(found):
         raise InputError("the same run is named twice", "name each run once")
+    names = Counter(run.name for run in found)
+    found = [replace(run, name=str(run.folder)) if names[run.name] > 1 else run for run in found]
     with signals.caught():
         verdicts = _verdicts(found, device)
         text = _made(kind, found, verdicts)
@@ -75,13 +78,13 @@ def report(
     return Page(str(place), metrics, "", text)
 
 
-def _place(named: Sequence[Any], out: Any, kind: str | None) -> tuple[Path, str]:
+def _place(runs: Sequence[Run], out: Any, kind: str | None) -> tuple[Path, str]:
     endings = {".html": "html", ".htm": "html", ".md": "md"}
     if kind is not None and kind not in FORMATS:
         raise InputError(f"format: expected html or md, found {kind!r}")
     if out is None:
         kind = kind or "html"
-        return (Path(named[0]) if len(named) == 1 else Path()) / f"report.{kind}", kind
+        return (runs[0].folder if len(runs) == 1 else Path()) / f"report.{kind}", kind
     place = Path(out)
     if place.is_dir():
         raise InputError(f"{place} is a folder", f"name a file: --out {place / 'report.html'}")
@@ -89,12 +92,12 @@ def _place(named: Sequence[Any], out: Any, kind: str | None) -> tuple[Path, str]
 
 
 def _verdicts(runs: Sequence[Run], device: str) -> list[Verdict]:
-    found = []
+    found, scores = [], Scores(device)
     for run in runs[1:]:
         progress.say(f"comparing {run.name} with {runs[0].name}")
         signals.poll("the report was being made")
         with progress.silenced():
-            found.append(compare(run, runs[0], device))
+            found.append(compare(run, runs[0], scores))
     return found
 
 

@@ -12,17 +12,19 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tane import progress
-from tane.errors import TaneError
+from tane import progress, signals
+from tane.errors import Interrupted, TaneError
 from tane.files import Manifest
 from tane.reporting.gather import Run
 from tane.tasks.scores import better
 from tane.training.resume import RESOLVED
 
+T = TypeVar("T")
 ROUNDS, LEVEL = 2000, 0.95
 TASK_ROUNDS = 500  # each scores all examples twice
 ENOUGH = 30  # documents below which they are cut into stretches, as of books
@@ -89,7 +91,23 @@ def _told(
     return Verdict(name, other, says, why, measure, difference, interval, items)
 
 
-def compare(run: Run, other: Run, device: str = "auto") -> Verdict:
+class Scores:
+    """Scores runs' models on a device. What was scored is kept: all runs are compared with one."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._kept: dict[Any, Any] = {}
+
+    def __call__(self, score: Callable[..., T], run: Run, *given: Any) -> T:
+        """What `score(run.model, *given, device)` gives; `given` can be hashed."""
+        key = (score, run.folder, *given)
+        if key not in self._kept:
+            self._kept[key] = score(run.model, *given, self.device)
+        found: T = self._kept[key]
+        return found
+
+
+def compare(run: Run, other: Run, scores: Scores) -> Verdict:
     """Score both runs' models on what both held out, and say how `run` stands."""
 
     def no(why: str) -> Verdict:
@@ -101,8 +119,10 @@ def compare(run: Run, other: Run, device: str = "auto") -> Verdict:
         return no("one of them has no model yet")
     try:
         if run.kind == "task":
-            return _tasks(run, other, device, no)
-        return _texts(run, other, device, no)
+            return _tasks(run, other, scores, no)
+        return _texts(run, other, scores, no)
+    except Interrupted:
+        raise
     except TaneError as error:  # a model or data that is damaged or gone is told, not fatal
         return no(error.message)
 
@@ -110,7 +130,7 @@ def compare(run: Run, other: Run, device: str = "auto") -> Verdict:
 # --------------------------------------------------------------------------------------------------- texts
 
 
-def _texts(run: Run, other: Run, device: str, no: Callable[[str], Verdict]) -> Verdict:
+def _texts(run: Run, other: Run, scores: Scores, no: Callable[[str], Verdict]) -> Verdict:
     texts = _common(run, other)
     if texts is None:
         return no("the prepared text of one of them is gone")
@@ -120,23 +140,25 @@ def _texts(run: Run, other: Run, device: str, no: Callable[[str], Verdict]) -> V
     if len(texts) < FEWEST:
         told = f"they have {documents:,} held-out documents in common"
         return no(f"{told}, {len(texts):,} stretches of about {STRETCH:,} characters; {FEWEST} are needed")
-    found = _scored(run, other, texts, device, no)
+    found = _scored(run, other, tuple(texts), scores, no)
     if documents >= ENOUGH or found.difference is None:
         return found
     told = f"drawn are stretches of {documents:,} documents, which are not as independent as documents"
     return replace(found, why=f"{found.why}; {told}")
 
 
-def _scored(run: Run, other: Run, texts: list[str], device: str, no: Callable[[str], Verdict]) -> Verdict:
+def _scored(
+    run: Run, other: Run, texts: tuple[str, ...], scores: Scores, no: Callable[[str], Verdict]
+) -> Verdict:
     from tane.use.per_document import causal_nats, masked_nats
 
     if run.kind == "causal":
-        bits, others = (causal_nats(side.model, texts, device) / math.log(2) for side in (run, other))
+        bits, others = (scores(causal_nats, side, texts) / math.log(2) for side in (run, other))
         characters = np.array([len(text) for text in texts], dtype=np.float64)
         return verdict_of(run.name, other.name, "bits per character", True, bits, others, characters)
     if _tokenizer(run) != _tokenizer(other):
         return no("their tokenizers differ: what they hide is not the same, nor are their losses")
-    (nats, hidden), (others, same) = (masked_nats(side.model, texts, device) for side in (run, other))
+    (nats, hidden), (others, same) = (scores(masked_nats, side, texts) for side in (run, other))
     if not np.array_equal(hidden, same):
         return no("they do not hide the same tokens")
     has = hidden > 0
@@ -188,42 +210,49 @@ def _tokenizer(run: Run) -> str:
 # --------------------------------------------------------------------------------------------------- tasks
 
 
-def _tasks(run: Run, other: Run, device: str, no: Callable[[str], Verdict]) -> Verdict:
+def _tasks(run: Run, other: Run, scores: Scores, no: Callable[[str], Verdict]) -> Verdict:
     """By the answers to the test file, or to the validation examples, that both were given; the measure is
     the one that decides in the task."""
-    sides = [_answered(side, device) for side in (run, other)]
+    sides = [scores(_answered, side, side.own) for side in (run, other)]
     (task, mine, items), (theirs, others, same) = sides
     if (task.kind, task.decides) != (theirs.kind, theirs.decides):
         return no(f"one is a {task.kind} by {task.decides}, the other a {theirs.kind} by {theirs.decides}")
     if items != same:
         return no("they were not scored on the same examples")
-    n, metric, seen = len(items), task.decides, np.random.default_rng(0)
+    metric = task.measures[0] if task.decides == "loss" else task.decides
+    n, seen = len(items), np.random.default_rng(0)
+    if n < FEWEST:
+        return no(f"they were scored on {n:,} examples; {FEWEST} are needed")
     lower = better(metric) < 0
 
     def gap(drawn: np.ndarray) -> float | None:
+        signals.poll("the report was being made")
         found, beside = mine(drawn).get(metric), others(drawn).get(metric)
         return None if found is None or beside is None else found - beside
 
     difference = gap(np.arange(n))
-    if n < FEWEST or difference is None:
-        return no(f"{n:,} examples, of which {metric} says nothing")
+    if difference is None:
+        return no(f"{metric} is not defined for these {n:,} examples")
     draws = (gap(seen.integers(0, n, n)) for _ in range(TASK_ROUNDS))
     low, high = np.quantile([one for one in draws if one is not None], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return _told(run.name, other.name, metric, lower, difference, (float(low), float(high)), n)
 
 
-def _answered(run: Run, device: str) -> tuple[Any, Callable[[np.ndarray], dict[str, float]], list[Any]]:
-    """(the task, scores of a choice of examples, what tells the examples apart)."""
+def _answered(
+    model: Path, own: Path, device: str
+) -> tuple[Any, Callable[[np.ndarray], dict[str, float]], list[Any]]:
+    """Of the model of a run whose recipe lies in `own`: (the task, scores of a choice of examples, what tells
+    the examples apart)."""
     from tane.recipe import Recipe
     from tane.training.labelled import read_data
     from tane.use.classifier import open_classifier
 
-    task = Recipe.load(run.own / RESOLVED).task
+    task = Recipe.load(own / RESOLVED).task
     assert task is not None  # a run of that kind
     with progress.silenced():
         data = read_data(task)
     examples = data.test if data.test is not None else data.valid
-    classifier = open_classifier(run.model, device=device)
+    classifier = open_classifier(model, device=device)
     outputs, gold = classifier.outputs(examples.items), [one.gold for one in examples.items]
     names = classifier.names
 

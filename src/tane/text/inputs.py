@@ -198,7 +198,7 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
     found: list[tuple[_Found, InputSettings]] = []
     for entry in entries:
         wanted = entry if isinstance(entry, InputSettings) else InputSettings(path=entry)
-        for one in _files(wanted, wanted.split or settings.split):
+        for one in _files(wanted, wanted.split or settings.split, wanted.format or settings.format):
             key = _identity(one.path)
             if one.alone and key in alone:
                 raise InputError(
@@ -258,8 +258,8 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _files(wanted: InputSettings, split: str | None) -> Iterator[_Found]:
-    """The files of one entry."""
+def _files(wanted: InputSettings, split: str | None, said: str | None) -> Iterator[_Found]:
+    """The files of one entry; said: their format, where it was named."""
     text = os.path.expanduser(wanted.path)
     path = Path(text)
     if text.startswith(HUB):
@@ -270,7 +270,7 @@ def _files(wanted: InputSettings, split: str | None) -> Iterator[_Found]:
     elif path.is_dir() and saved.is_dataset(path):
         yield from (_Found(p, shown(p), False) for p in saved.arrow_files(path, split))
     elif path.is_dir():
-        yield from (_Found(p, shown(p), False) for p in _folder(path))
+        yield from (_Found(p, shown(p), False) for p in _folder(path, said))
     elif os.path.lexists(path):
         yield _Found(path, shown(path), True)
     elif any(c in text for c in WILD):
@@ -284,8 +284,9 @@ def _files(wanted: InputSettings, split: str | None) -> Iterator[_Found]:
         yield _Found(path, shown(path), True)
 
 
-def _folder(folder: Path) -> list[Path]:
-    """The files below a folder that a source can read, sorted; hidden ones skipped, unknown ones named."""
+def _folder(folder: Path, said: str | None) -> list[Path]:
+    """The files below a folder that a source can read, sorted; hidden ones skipped, unknown ones named. Where
+    the format was said, those whose names have no ending are of it."""
     known: list[Path] = []
     unknown: list[Path] = []
 
@@ -301,7 +302,7 @@ def _folder(folder: Path) -> list[Path]:
         for name in names:
             if not name.startswith("."):
                 path = Path(parent, name)
-                (known if source_name(path) else unknown).append(path)
+                (known if source_name(path) or (said and not _ending(path)) else unknown).append(path)
     if unknown:
         kinds = Counter(p.suffix.lower() or "no suffix" for p in unknown)
         shortly = ", ".join(f"{count:,} x {kind}" for kind, count in kinds.most_common(6))

@@ -171,15 +171,19 @@ def _words(asked: str, corpus: text.Corpus, folder: Path, rebuild: bool, full: b
     return _stage(target, starts.fingerprint, starts.changes, rebuild, full, starts.write, remedy)
 
 
+def tokenizer_fingerprint(settings: tokenizer.TokenizerSettings, specials: Specials, corpus: str) -> str:
+    """What decides a tokenizer: the files that are taken, or the settings and the corpus' fingerprint."""
+    if settings.path is not None:
+        return files.digest(["taken", tokenizer.source_fingerprint(settings.path, settings.dictionary)])
+    kept = settings.model_dump(exclude={"ram", "path"})
+    return files.digest([kept, list(specials), corpus])
+
+
 def _tokenizer(
     settings: tokenizer.TokenizerSettings, corpus: text.Corpus, target: Path, specials: Specials,
     rebuild: bool, full: bool,
 ) -> files.Manifest:  # fmt: skip
-    if settings.path is not None:
-        wanted = files.digest(["taken", tokenizer.source_fingerprint(settings.path, settings.dictionary)])
-    else:
-        kept = settings.model_dump(exclude={"ram", "path"})
-        wanted = files.digest([kept, list(specials), corpus.manifest.fingerprint])
+    wanted = tokenizer_fingerprint(settings, specials, corpus.manifest.fingerprint)
     now = settings.model_dump(exclude={"ram"})
 
     def changes(meta: dict[str, Any]) -> list[str]:

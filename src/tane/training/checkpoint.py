@@ -66,6 +66,7 @@ class Parts:
     adapted: Any = None  # peft's wrapper of the model, where adapters are trained instead of it
     beside: dict[str, str] = field(default_factory=dict)  # more files of the model folder: name -> text
     world: World = ALONE  # the processes that train it
+    kept: int | None = None  # values that the optimizers keep; None: two for each parameter
 
     def plain_model(self) -> Any:
         """The model as others open it: with adapters merged into a copy."""
@@ -93,9 +94,14 @@ class Parts:
 
 
 def size_on_disk(parts: Parts) -> int:
-    """Bytes that one checkpoint will take: weights, up to two moments of each, and some for the rest."""
-    weights = sum(p.numel() * p.element_size() for p in parts.model.parameters())
-    return 3 * weights + sum(p.stat().st_size for p in parts.tokenizer.iterdir()) + 100_000
+    """Bytes that one checkpoint will take: weights, what the optimizers keep of them, and some for the
+    rest."""
+    parameters = list(parts.model.parameters())
+    weights = sum(p.numel() * p.element_size() for p in parameters)
+    kept = 2 * sum(p.numel() for p in parameters) if parts.kept is None else parts.kept
+    if parts.adapted is not None:
+        kept += sum(p.numel() for p in parameters if p.requires_grad)  # a file of their own
+    return weights + 4 * kept + sum(p.stat().st_size for p in parts.tokenizer.iterdir()) + 100_000
 
 
 def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:

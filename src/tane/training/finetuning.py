@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from tane import files, progress
+from tane.durations import Duration
 from tane.errors import InputError
 from tane.model import task_head
 from tane.model.build import find_model, freeze, positions
 from tane.ranks import ALONE, World
-from tane.settings import Duration
 from tane.tasks.examples import Encoded
 from tane.tasks.scores import better
 from tane.tasks.settings import TaskSettings
@@ -30,6 +30,7 @@ from tane.tokens.order import global_batch
 from tane.tokens.spaced import wants_spaces
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint
+from tane.training.grouped import by_length, even
 from tane.training.labelled import Data
 from tane.training.runtime import Runtime
 from tane.training.settings import Sections
@@ -142,36 +143,6 @@ class Finetuning:
 def micro_tokens(wanted: int | str, device: str) -> int:
     """Padded tokens of a micro-batch."""
     return wanted if isinstance(wanted, int) else GPU_TOKENS if device == "cuda" else CPU_TOKENS
-
-
-def by_length(encoded: Sequence[Encoded], ids: Sequence[int], budget: int) -> list[list[int]]:
-    """Examples sorted by length, in groups that take at most `budget` tokens with their padding (but one
-    example at least)."""
-    order = sorted(ids, key=lambda i: (encoded[i].length, i))
-    groups: list[list[int]] = []
-    for i in order:
-        rows = len(encoded[i].ids)
-        if groups and (len(groups[-1]) + 1) * rows * encoded[i].length <= budget:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups
-
-
-def even(groups: list[list[int]], size: int) -> list[list[int]]:
-    """Groups of examples, as many for each of `size` processes: the largest are halved, or where there are
-    not enough examples for that, neighbours put together."""
-    groups = [list(group) for group in groups]
-    examples = sum(map(len, groups))
-    while len(groups) % size:
-        if -(-len(groups) // size) * size <= examples:
-            most = max(range(len(groups)), key=lambda i: len(groups[i]))
-            half = len(groups[most]) // 2
-            groups[most : most + 1] = [groups[most][:half], groups[most][half:]]
-        else:
-            least = min(range(len(groups) - 1), key=lambda i: len(groups[i]) + len(groups[i + 1]))
-            groups[least : least + 2] = [groups[least] + groups[least + 1]]
-    return groups
 
 
 def run_examples(
@@ -311,6 +282,7 @@ def start(
         model, sections.optim.build(model), tokenizer_dir, positions(model) or wanted, fingerprints,
         wrapped,
         {checkpoint.TASK: json.dumps(describes, ensure_ascii=False, indent=1) + "\n"}, machine.world,
+        sections.optim.state_size(model),
     )  # fmt: skip
     return work, parts
 
@@ -345,13 +317,3 @@ def _set_attention(model: Any, wanted: str, machine: Runtime) -> None:
     except ValueError as error:  # a model that knows one way only
         if wanted != "auto":
             raise InputError(f"train.attention {wanted}: {str(error).splitlines()[0]}") from None
-
-
-def padding_share(encoded: Sequence[Encoded], groups: Iterable[list[int]]) -> float:
-    """Share of the positions of some groups that are padding."""
-    real = padded = 0
-    for group in groups:
-        rows = [encoded[i] for i in group]
-        real += sum(one.tokens for one in rows)
-        padded += sum(len(one.ids) for one in rows) * max(one.length for one in rows)
-    return 1 - real / padded if padded else 0.0

@@ -119,11 +119,14 @@ class Loop:
         norm = whole(torch.nn.utils.get_total_norm(grads)) / scale
         state.tokens += int(tokens)
         made = Made(state.step + 1, nats, norm, int(targets), int(tokens), state.tokens)
+        if not self.delayed:
+            self.batches.begin(state.step + 1)  # judging waits for the device, as settling does
         if self.delayed or judge(self, made):
             self._update(grads, made, scale)
         self.model.zero_grad()
         state.step += 1
         if self.delayed:
+            self.batches.begin(state.step)
             self._settle()  # the step before this one, while the device works on this one
             self.pending = made.sent()
         made.seconds = time.perf_counter() - start
@@ -151,7 +154,9 @@ class Loop:
                     (loss * factor).backward()
                 nats += loss.detach()
         except (RuntimeError, MemoryError) as error:
-            self._lessen(error)
+            if not self.runtime.gives_up_bits(error):
+                self._lessen(error)
+            self.model.zero_grad()
         else:
             return nats
         return self._gradients(self.batches(self.state.step), factor)
@@ -184,7 +189,8 @@ class Loop:
         state = self.state
         factor: Any = 1.0 / scale
         if self.optim.clip and self.delayed:  # on the device: reading the norm would wait for it
-            factor = (self.optim.clip / (made.norm.double() + 1e-6)).clamp(max=1.0)
+            # in the gradients' own type: of another, each is multiplied by itself
+            factor = (self.optim.clip / (made.norm.double() + 1e-6)).clamp(max=1.0).to(grads[0].dtype)
         elif self.optim.clip:
             factor = min(1.0, self.optim.clip / (self.norm + 1e-6)) / scale
         if self.delayed or factor != 1.0:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tane.model.attention import Attention, Way
+from tane.model.attention import MOST_SEGMENTS, Attention, Way
 from tane.model.loss import CHUNK_BYTES, Loss
 from tane.optim.groups import OptimSettings
 from tane.training.free import free_memory
@@ -259,44 +259,59 @@ def largest_micro_rows(
     return low
 
 
-def micro_rows(sections: Sections, model: Any, way: Way, rows: int, *, held: int = 0) -> int:
+def micro_rows(
+    sections: Sections, model: Any, way: Way, rows: int, *, held: int = 0, processes: int = 1, parts: int = 1
+) -> int:
     """Rows of a micro-batch: those that `train.micro_batch_tokens` names, or for auto the most that fit into
     the memory that is free; never more than the `rows` of the global batch, which stays what it is.
 
     model: real, or on the meta device; settings must be resolved but for this one. held: bytes of the model
-    that are taken already. On a CPU never more than the usual, since larger ones are no faster there.
+    that are taken already. processes: that share the global batch; parts: among which weights, gradients and
+    the optimizer's state are divided. On a CPU never more than the usual, since larger ones are no faster
+    there.
     """
     train, length = sections.train, sections.objective.block_size
+    # a segment has three positions at least, and a row at most one that is padding
+    limit = min(rows, MOST_SEGMENTS // (length // 3 + 1)) if way == "varlen" else rows
     if train.micro_batch_tokens != "auto":
-        return max(1, min(rows, train.micro_batch_tokens // length))
+        return max(1, min(limit, train.micro_batch_tokens // length))
     card = train.device == "cuda"
     usual = max(1, (GPU_MICRO_TOKENS if card else CPU_MICRO_TOKENS) // length)
     free = free_memory(train.device)
     if free is None:
-        return min(rows, usual)
+        return min(limit, usual)
     free += held
-    if not card and generous(model, min(rows, usual), length) <= SHARE * free:
-        return min(rows, usual)  # it takes a second to know better, and nothing would change
+    if not card and generous(model, min(limit, usual), length) <= SHARE * free:
+        return min(limit, usual)  # it takes a second to know better, and nothing would change
 
     @functools.cache
     def peak_of(count: int) -> int | None:
-        found = peak_of_rows(sections, model, way, count, rows)
-        return None if found is None else found.total
+        several = count < rows or processes > 1  # replicas keep the buckets of their gradients, too
+        found = peak_of_rows(sections, model, way, count, rows, accumulates=several)
+        if found is None or parts == 1:
+            return None if found is None else found.total
+        state = found.weights + found.gradients + found.optimizer
+        whole = found.weights if several else 0  # gradients that wait to be divided
+        return found.total - state + state // parts + whole
 
     if peak_of(1) is None:
-        return min(rows, usual)
-    return largest_micro_rows(peak_of, free, rows, None if card else usual)
+        return min(limit, usual)
+    return largest_micro_rows(peak_of, free, limit, None if card else usual)
 
 
-def peak_of_rows(sections: Sections, model: Any, way: Way, micro: int, rows: int) -> Estimate | None:
-    """What a step of `rows` rows in micro-batches of `micro` rows holds at its peak; settings resolved."""
+def peak_of_rows(
+    sections: Sections, model: Any, way: Way, micro: int, rows: int, *, accumulates: bool | None = None
+) -> Estimate | None:
+    """What a step of `rows` rows in micro-batches of `micro` rows holds at its peak; settings resolved.
+    accumulates: as for `peak`; None: where there are several micro-batches."""
     train, objective = sections.train, sections.objective
     share = 1.0 if objective.scores_all_text else objective.mask_prob
     packed = objective.packs_segments or getattr(objective, "isolate_documents", False)
     shape = Shape(micro, objective.block_size, share, way, packed)
     return peak(
         model, sections.optim, text_loss(shape), device=train.device, precision=train.precision,
-        accumulates=micro < rows, checkpointing=train.gradient_checkpointing,
+        accumulates=micro < rows if accumulates is None else accumulates,
+        checkpointing=train.gradient_checkpointing,
     )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from tane.durations import Duration
 from tane.model.attention import Attention
 from tane.model.build import positions
 from tane.model.loss import Loss
-from tane.settings import Duration
 from tane.tokens.order import Sizes, global_batch, key, mean_size
 from tane.training import checkpoint
 from tane.training.build import Built, build, choose_attention
@@ -23,7 +23,7 @@ from tane.training.memory import micro_rows
 from tane.training.runtime import Runtime, choose_micro_rows
 from tane.training.samples import Continued, Filled
 from tane.training.settings import Sections
-from tane.training.wide import Inside, cut, deal, require_rows, spread
+from tane.training.wide import Inside, choose_way, cut, deal, require_rows, spread
 from tane.training.work import Valid
 from tane.types import Batch
 
@@ -226,16 +226,22 @@ def start(
         attention = choose_attention(sections, built.model, built.vocabulary)
         rows = -(-batch_rows(sections) // world.size)
         held = sum(p.numel() * p.element_size() for p in built.model.parameters())
-        return built, attention, micro_rows(sections, built.model, attention.way, rows, held=held)
+        way = choose_way(built.model, machine.parallel, machine.device)
+        most = micro_rows(
+            sections, built.model, attention.way, rows, held=held, processes=world.size,
+            parts=world.size if way == "fsdp" else 1,
+        )  # fmt: skip
+        return built, attention, most
 
     built, attention, rows = world.together(ready)
     micro = min(world.gather(rows)) * sections.objective.block_size
     train = sections.train.model_copy(update={"micro_batch_tokens": micro})
     sections, model = replace(sections, train=train), built.model
-    loss = Loss(model, attention)
+    loss = Loss(model, attention, compiled=machine.compiled)
     inside = spread(model, machine.parallel, world, machine.device)
     longest = positions(model) or sections.objective.block_size
     parts = checkpoint.Parts(
-        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints, world=world
-    )
+        model, sections.optim.build(model), data_dir / "tokenizer", longest, fingerprints, world=world,
+        kept=sections.optim.state_size(model),
+    )  # fmt: skip
     return Pretraining(sections, built, loss, machine, inside), parts

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from tane.durations import Duration
 from tane.errors import Interrupted
 from tane.model.build import hushed
 from tane.model.loss import Loss
 from tane.ranks import World
-from tane.settings import Duration
 from tane.tokens.order import key
 from tane.training import checkpoint
 from tane.training.build import Built, choose_attention
@@ -256,7 +256,8 @@ def made_up(sections: Sections, vocabulary: Vocabulary, blueprint: Any, valid_to
             new.requires_grad_(old.requires_grad)
         model.to(machine.device)
         blocks = _MadeUp(objective.block_size, objective.packs_segments, vocabulary)
-        loss = Loss(model, choose_attention(sections, model, vocabulary))
+        attention = choose_attention(sections, model, vocabulary)
+        loss = Loss(model, attention, compiled=machine.compiled)
         shards: Any = None  # of which nothing is asked without validation text
         work = Pretraining(sections, Built(model, vocabulary, shards, None, blocks, None), loss, machine)
         used = min(valid_tokens, train.eval_tokens or valid_tokens) // objective.block_size

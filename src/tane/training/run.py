@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from tane import files, hardware, progress, resources
+from tane.durations import Duration
 from tane.errors import InputError, IntegrityError, ResourceError
 from tane.model.build import hushed
 from tane.optim.groups import OptimSettings
 from tane.ranks import ALONE, World
-from tane.settings import Duration
 from tane.training import checkpoint, resume, runtime
 from tane.training.loop import Loop, Plan
 from tane.training.settings import Sections, TrainSettings
@@ -166,9 +166,17 @@ def _hardware(device: str) -> dict[str, Any]:
 
 
 def compile_blocks(model: torch.nn.Module) -> None:
-    """Compile each layer by itself, in place: one compilation serves all, and names stay what they were."""
-    for block in blocks_of(model) or [model]:
-        block.compile(dynamic=False)
+    """Compile each layer by itself, in place: one compilation serves all, and names stay what they were.
+
+    What is compiled is a layer's own forward pass; hooks around it, as FSDP's, are not.
+    """
+    config: Any = torch._dynamo.config
+    config.optimize_ddp = False  # it would cut each layer where a bucket of gradients ends
+    if hasattr(config, "recompile_limit"):  # for all layers together: several kinds, in several shapes
+        config.recompile_limit = max(config.recompile_limit, 64)
+    layers: list[Any] = [*blocks_of(model)] or [model]
+    for block in layers:
+        block.forward = torch.compile(block.forward, dynamic=False)
 
 
 def _tell(plan: Plan, work: Work, tracker: Tracker) -> Any:
@@ -271,5 +279,6 @@ def remove_run(run_dir: Path) -> None:
     for name in ("checkpoints", "tensorboard"):
         if (run_dir / name).exists():
             files.delete(run_dir / name)
-    for name in ("model", LOG, resume.RESOLVED, resume.REQUESTED, "report.html", "report.md"):
+    told = ("report.html", "report.md", "scores.json", "scores.md", "wrong-valid.csv", "wrong-test.csv")
+    for name in ("model", LOG, resume.RESOLVED, resume.REQUESTED, *told):
         (run_dir / name).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from tane import progress
 from tane.errors import InputError
 from tane.ranks import ALONE, World
 
@@ -118,10 +119,20 @@ class Runtime:
             return contextlib.nullcontext()
         return torch.autocast(self.device, DTYPES[self.precision])
 
+    def gives_up_bits(self, error: Exception) -> bool:
+        """Whether an error says that an operation of the model has no way that repeats its bits: then it is
+        taken as it is from here on, which is said once."""
+        if "use_deterministic_algorithms" not in str(error):
+            return False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        progress.say(f"warning: a resumed run will not have equal bits: {str(error).partition('. ')[0]}")
+        return True
+
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
         """Set what torch keeps process-wide, and put it back afterwards."""
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        warned = torch.is_deterministic_algorithms_warn_only_enabled()
         matmul = torch.get_float32_matmul_precision()
         collecting = gc.isenabled()
         memory: Any = torch.utils.deterministic
@@ -131,10 +142,12 @@ class Runtime:
         gc.disable()  # or it stops a step for a while when it likes; the loop collects at fixed steps
         torch.set_num_threads(max(1, self.threads // self.world.local_size))
         if self.compiled or self.device == "cuda":  # else atomic adds make runs differ
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.use_deterministic_algorithms(True)
             # or every new tensor is filled first, which nothing of ours reads
             memory.fill_uninitialized_memory = False
         if self.device == "cuda":
+            # cuBLAS repeats its bits with a fixed workspace; this is read at the first product
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.set_float32_matmul_precision("high")
         try:
             yield
@@ -142,6 +155,6 @@ class Runtime:
             if collecting:
                 gc.enable()
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warned)
             memory.fill_uninitialized_memory = filled
             torch.set_float32_matmul_precision(matmul)

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tane.durations import AnyDuration, Duration, Share
 from tane.model.attention import Way
 from tane.model.build import ModelSettings
 from tane.optim.groups import OptimSettings
-from tane.settings import AnyDuration, Duration, Settings, Share, option
+from tane.settings import Settings, option
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 
@@ -43,7 +44,9 @@ class TrainSettings(Settings):
         "auto: ddp where it fits",
         resume="free",
     )
-    compile: bool | Literal["auto"] = option("auto", "torch.compile of each layer; auto: on a GPU")
+    compile: bool | Literal["auto"] = option(
+        "auto", "torch.compile of each layer and of the loss; auto: on a GPU"
+    )
     threads: AtLeastOne | Literal["auto"] = option(
         "auto", "CPU threads, of all processes of a machine together", resume="free"
     )

@@ -129,14 +129,20 @@ def spread(
     """
     if world.size == 1:
         return Inside(model)
-    way = wanted
-    if way == "auto":
-        state = 16 * sum(p.numel() for p in model.parameters())  # bytes, of AdamW in fp32
-        room = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else float("inf")
-        way = "fsdp" if state > STATE_SHARE * room and not adapted else "ddp"
-    if way == "fsdp" and adapted:
+    if choose_way(model, wanted, device, adapted=adapted) == "ddp":
+        return _Replicas(model)
+    if adapted:
         raise InputError("train.parallel fsdp does not train adapters", "--train.parallel ddp")
-    return _Shards(model, world, device) if way == "fsdp" else _Replicas(model)
+    return _Shards(model, world, device)
+
+
+def choose_way(model: torch.nn.Module, wanted: str, device: str, *, adapted: bool = False) -> str:
+    """ddp or fsdp; see `spread`."""
+    if wanted != "auto":
+        return wanted
+    state = 16 * sum(p.numel() for p in model.parameters())  # bytes, of AdamW in fp32
+    room = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else float("inf")
+    return "fsdp" if state > STATE_SHARE * room and not adapted else "ddp"
 
 
 def deal(pieces: list[T], world: World) -> list[tuple[int, T]]:

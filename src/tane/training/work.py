@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from tane.settings import Duration
+from tane.durations import Duration
 from tane.training.wide import Inside
 from tane.types import Batch
 

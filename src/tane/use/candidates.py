@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tane import progress, signals
+from tane.errors import Interrupted
 
 BATCH_TOKENS, BATCH_LOGITS = 8192, 1 << 26  # of one forward pass at most, padding included
 CONTINUES = "##"
@@ -92,10 +93,11 @@ def _of_letters(piece: str) -> bool:
 
 
 class Candidates:
-    """A masked model that is asked for the likeliest pieces."""
+    """A masked model that is asked for the likeliest pieces. left: whether nobody wants them any more."""
 
-    def __init__(self, network: Any, tokenizer: Any) -> None:
+    def __init__(self, network: Any, tokenizer: Any, left: Callable[[], bool]) -> None:
         self.network = network
+        self.left = left
         self.columns = int(network.config.vocab_size)
         known = tokenizer.pad_token_id
         self.padding = known if known is not None else tokenizer.mask_token_id
@@ -112,6 +114,8 @@ class Candidates:
         with progress.bar(len(rows), "filling", "text") as bar:
             for batch in self._batches(rows):
                 signals.poll("filling masks")
+                if self.left():
+                    raise Interrupted("nobody waits for the fills any more")
                 logits = self._logits([rows[number] for number in batch])
                 logs = logits.float().log_softmax(-1)[:, : len(allowed)]
                 top = logs.masked_fill(~allowed, float("-inf")).topk(count)

@@ -19,6 +19,7 @@ from tane.use.card_words import ENGLISH, JAPANESE, Words
 from tane.use.classifier import is_classifier
 from tane.use.finetune import TRIALS
 from tane.use.masked import architecture, is_masked
+from tane.use.verify import data_of
 from tane.yamlio import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
@@ -234,11 +235,6 @@ def packages(config: dict[str, Any]) -> list[str]:
     else:
         found = ["rhoknp"] if words == "jumanpp" else []
     return found + (["sentencepiece"] if config.get("subword_tokenizer_type") == "sentencepiece" else [])
-
-
-def data_of(run_dir: Path, recipe: dict[str, Any]) -> Path:
-    """Where the prepared data of a run with this recipe lie."""
-    return Path(recipe["data_dir"]) if recipe.get("data_dir") else run_dir / "data"
 
 
 def read_json(path: Path) -> dict[str, Any]:

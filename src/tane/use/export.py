@@ -27,10 +27,11 @@ from tane.tokens import taken
 from tane.tokens.shards import SPLITS, Shards
 from tane.training.resume import RESOLVED, run_of
 from tane.types import Result
-from tane.use.card import JAPANESE_CLASS, data_of, example, model_card, read_json
+from tane.use.card import JAPANESE_CLASS, example, model_card, read_json
 from tane.use.classifier import HEADS, is_classifier
 from tane.use.masked import architecture, is_masked
 from tane.use.usage import use_of
+from tane.use.verify import data_of
 from tane.yamlio import read_yaml
 
 PARITY_DOCUMENTS = 200  # documents of each split whose ids are compared

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -71,8 +71,12 @@ class Filler:
     def _pieces(self) -> Pieces:
         return Pieces(self.tokenizer)
 
-    def fill(self, texts: Sequence[str], *, top_k: int = 5, whole_word: bool = False) -> Filled:
-        """What `fill_mask` finds in these texts. Raises InputError for a text without a mask."""
+    def fill(
+        self, texts: Sequence[str], *, top_k: int = 5, whole_word: bool = False,
+        left: Callable[[], bool] = lambda: False,
+    ) -> Filled:  # fmt: skip
+        """What `fill_mask` finds in these texts. Raises InputError for a text without a mask, Interrupted
+        where `left` says, when it is asked between two batches, that nobody waits any more."""
         if not 1 <= top_k <= MOST_FILLS:
             raise InputError(f"--top-k: expected 1 to {MOST_FILLS:,}, found {top_k}")
         masks = find_masks(texts, self.tokenizer)
@@ -80,7 +84,7 @@ class Filler:
         with hushed(), running(self.folder):
             encoded = _encode(texts, masks, self.tokenizer)
             questions = _questions(encoded, self.tokenizer, longest, spare)
-            candidates = Candidates(self.network, self.tokenizer)
+            candidates = Candidates(self.network, self.tokenizer, left)
             if whole_word:
                 found = _words(questions, self._pieces, candidates, longest, self.tokenizer, top_k)
             else:

@@ -25,6 +25,7 @@ from tane.tasks.scores import spread
 from tane.tasks.settings import TaskSettings
 from tane.training import labelled
 from tane.training.labelled import Data
+from tane.training.run import remove_run
 from tane.types import Result
 from tane.use import score_page
 from tane.use.classifier import open_classifier
@@ -59,7 +60,7 @@ def finetune(
             tried: list[dict[str, Any]] = []
         else:
             with signals.caught(), contextlib.ExitStack() as held:
-                world.lead(lambda: held.enter_context(locks.locked(recipe.run_path)))
+                world.lead(lambda: _open(recipe.run_path, held, fresh))
                 results, tried = _trials(recipe, task, seeds, once)
                 best = max(results, key=lambda one: _standing(one[1], task))
                 world.lead(lambda: _point(recipe.run_path, best[0].run_path))
@@ -109,6 +110,13 @@ def _trials(
         chosen = max(range(len(tried)), key=lambda cell: tried[cell]["standing"])
         progress.say(f"\nchosen by {task.decides} on the validation examples: {_name(cells[chosen], None)}")
     return [run(chosen, recipe.seed + number) for number in range(seeds)], tried
+
+
+def _open(run_dir: Path, held: contextlib.ExitStack, fresh: bool) -> None:
+    """Lock the folder above the trials; what an old run left there goes where that is wanted."""
+    held.enter_context(locks.locked(run_dir))
+    if fresh:
+        remove_run(run_dir)
 
 
 def _name(values: dict[str, Any], seed: int | None) -> str:

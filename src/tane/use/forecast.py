@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tane.durations import Duration
 from tane.recipe import Recipe
-from tane.settings import Duration
 from tane.training import memory
 from tane.training import probe as probing
 

@@ -16,7 +16,8 @@ from tane.tokens.encoder import Encoder
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import checkpoint, finetuning, labelled, memory, run
 from tane.training import probe as probing
-from tane.training.finetuning import Finetuning, by_length
+from tane.training.finetuning import Finetuning
+from tane.training.grouped import by_length, padding_share
 from tane.types import Batch
 from tane.use import blocks, forecast
 from tane.use.mistakes import documents, find_mistakes, gather
@@ -62,7 +63,7 @@ def plan_task(recipe: Recipe, probe: bool, show: int) -> dict[str, Any]:
     trained = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     kept = recipe.optim.state_size(parts.model)
     steps = forecast.steps_of(recipe, scale, trained * work.tokens_per_step)
-    padding = finetuning.padding_share(work.train, itertools.chain(*groups))
+    padding = padding_share(work.train, itertools.chain(*groups))
     found: dict[str, Any] = {
         "parameters": parameters,
         "trained_parameters": trained,

@@ -18,11 +18,12 @@ from tane.errors import InputError, IntegrityError
 from tane.model.attention import usual_way
 from tane.model.build import PAD_TO, build_config, check_head, find_model, freeze, hushed
 from tane.model.folder import check_size, check_weights, first_line, open_config
-from tane.recipe import Recipe
+from tane.recipe import Recipe, tokenizer_settings
 from tane.text.corpus import Corpus, fingerprint, input_state
 from tane.text.inputs import InputSettings
 from tane.tokens.encoder import Encoder
 from tane.tokens.mix import Mix, mixed
+from tane.tokens.prepare import tokenizer_fingerprint
 from tane.tokens.shards import Shards
 from tane.training import memory, pretraining, run
 from tane.training import probe as probing
@@ -150,11 +151,15 @@ def _prepared(recipe: Recipe) -> Text | None:
     """The text as it is prepared; None where it is not, or from other files or settings."""
     folder = recipe.data_path
     try:
-        corpus = files.Manifest.read(folder / "corpus", "corpus").meta
+        corpus = files.Manifest.read(folder / "corpus", "corpus")
         if recipe.corpus.inputs:
             now = fingerprint(recipe.corpus, input_state(recipe.corpus))
-            if now != corpus["fingerprint"]:
+            if now != corpus.meta["fingerprint"]:
                 return None
+        taken, specials = tokenizer_settings(recipe), recipe.objective.specials
+        now = tokenizer_fingerprint(taken, specials, corpus.fingerprint)
+        if now != files.Manifest.read(folder / "tokenizer", "tokenizer").meta["fingerprint"]:
+            return None
         shards = Shards(folder / "shards", "train")
         source = mixed(shards, recipe.seed)
         tokens = int(source.mean_tokens) if isinstance(source, Mix) else len(source)

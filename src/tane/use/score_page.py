@@ -48,11 +48,11 @@ def page(report: dict[str, Any]) -> str:
     lines = [*map(visible, (_title(report), _file(report))), "", table(scores, right={1, 3})]
     lines += [visible(part) for part in _notes(report, scores)]
     if report.get("spread"):
-        lines += ["", _seeds(report), table(_spread(report), right={1, 3, 4})]
+        lines += ["", seeds_title(report), table(spread_rows(report), right={1, 3, 4})]
     if report.get("confusion"):
         lines += ["", *_confusion(report, columns)]
     if "wrong" in report:
-        lines += ["", _wrong(report, WRONG)]
+        lines += ["", wrong_title(report, WRONG)]
         for example in report["wrong"][:WRONG]:
             lines += _example(example, columns)
     return "\n".join(lines)
@@ -126,8 +126,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines += ["", *_markdown_table(scores, right={1, 3}), ""]
     lines += [f"- {_escape(part)}" for part in _notes(report, scores)]
     if report.get("spread"):
-        lines += ["", f"## {_escape(_seeds(report))}", ""]
-        lines += _markdown_table(_spread(report), right={1, 3, 4})
+        lines += ["", f"## {_escape(seeds_title(report))}", ""]
+        lines += _markdown_table(spread_rows(report), right={1, 3, 4})
     if report.get("confusion"):
         names, found = report["names"], _commonest(report)
         if len(names) <= MOST_CLASSES:
@@ -138,7 +138,7 @@ def markdown(report: dict[str, Any]) -> str:
             rows = [["gold", "predicted", "count", "of gold"], *found]
             lines += ["", "## the commonest confusions", "", *_markdown_table(rows, right={2, 3})]
     if "wrong" in report:
-        lines += ["", f"## {_escape(_wrong(report, WRONG_IN_FILE))}"]
+        lines += ["", f"## {_escape(wrong_title(report, WRONG_IN_FILE))}"]
         examples = report["wrong"][:WRONG_IN_FILE]
         keys = _keys(examples)
         rows = [[fit(_cell(example.get(key)), LONGEST) for key in keys] for example in examples]
@@ -236,11 +236,13 @@ def _notes(report: dict[str, Any], scores: list[Row]) -> list[str]:
     ]
 
 
-def _seeds(report: dict[str, Any]) -> str:
+def seeds_title(report: dict[str, Any]) -> str:
+    """The title of what several seeds gave."""
     return f"over the seeds {', '.join(map(str, report['seeds']))}"
 
 
-def _spread(report: dict[str, Any]) -> list[Row]:
+def spread_rows(report: dict[str, Any]) -> list[Row]:
+    """The heads, then for each metric its mean over the seeds, ± standard deviation, least and most."""
     rows = [["metric", "mean", "", "least", "most"]]
     for metric, found in report["spread"].items():
         ends = [_number(found[end]) for end in ("min", "max")]
@@ -264,7 +266,7 @@ def _commonest(report: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _wrong(report: dict[str, Any], most: int) -> str:
+def wrong_title(report: dict[str, Any], most: int) -> str:
     """The title of the examples: which these are, and of how many."""
     shown = min(most, len(report["wrong"]))
     if not shown:

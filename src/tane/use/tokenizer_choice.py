@@ -47,10 +47,10 @@ def worst(encoder: Encoder, texts: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def recommend(found: Sequence[Found], inputs: Sequence[str], share: float = 1.0) -> dict[str, Any]:
+def recommend(found: Sequence[Found], share: float = 1.0) -> dict[str, Any]:
     """{choice: a name or None, reason, out: [{name, reason}], settle: lines to type}.
 
-    found: of each tokenizer; inputs: the files of the text; share: of their text that was looked at.
+    found: of each tokenizer; share: of the text that was looked at.
     """
     out = [{"name": one["name"], "reason": why} for one in found if (why := _unknown(one))]
     left = [one for one in found if not _unknown(one)]
@@ -63,15 +63,16 @@ def recommend(found: Sequence[Found], inputs: Sequence[str], share: float = 1.0)
         out += [{"name": one["name"], "reason": _too_large(one, share)} for one in left if one not in bearing]
         left = bearing
     first, *others = sorted(left, key=_tokens)
-    settle = _settle([first, *others][:TRIED], inputs) if others else []
+    settle = _settle([first, *others][:TRIED]) if others else []
     told = f"{first['name']} writes {_tokens(first):.3f} tokens a character"
     if not others:
         reason = f"{told}, and is the only one that fits"
         return {"choice": first["name"], "reason": reason, "out": out, "settle": settle}
     fewer = 1 - _tokens(first) / max(1e-9, _tokens(others[0]))
     if fewer < TIE:
+        more = fewer / (1 - fewer)
         reason = (
-            f"counting cannot tell: {others[0]['name']} needs only {fewer:.1%} more than {first['name']}"
+            f"counting cannot tell: {others[0]['name']} needs only {more:.1%} more than {first['name']}"
             if fewer
             else f"counting cannot tell: {first['name']} and {others[0]['name']} write equally few tokens"
         )
@@ -109,14 +110,13 @@ def _too_large(one: Found, share: float) -> str:
     return f"only {used:.0%} of its {one['vocabulary']:,} pieces are used" if used < USED else ""
 
 
-def _settle(found: Sequence[Found], inputs: Sequence[str]) -> list[str]:
-    """What to type to compare small models: each reads the same text once."""
-    lines = []
-    for number, one in enumerate(found, 1):
-        run = f"runs/try-{number}"
-        lines.append(
-            f"tane train RECIPE --tokenizer.path {shlex.quote(one['name'])} --run-dir {run} "
-            '--train.duration "1 epochs"'
-        )
-    data = " ".join(map(shlex.quote, inputs))
-    return [*lines, *(f"tane evaluate runs/try-{n} --data {data}" for n in range(1, len(found) + 1))]
+def _settle(found: Sequence[Found]) -> list[str]:
+    """What to type to compare small models: each reads the same text once, in a data folder of its own, and
+    is scored on the text that all held out."""
+    runs = [f"runs/try-{number}" for number in range(1, len(found) + 1)]
+    lines = [
+        f"tane train RECIPE --tokenizer.path {shlex.quote(one['name'])} --run-dir {run} "
+        f'--data-dir {run}/data --train.duration "1 epochs"'
+        for one, run in zip(found, runs, strict=True)
+    ]
+    return [*lines, f"tane report {' '.join(runs)} --out tokenizers.html"]

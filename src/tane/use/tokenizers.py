@@ -49,8 +49,8 @@ def show_tokenizer(
     name: a folder, run, file or hub id. `metrics`: {name, ...} as `tokens.describe.describe` has it; text: as
     `tokens.measure.measure` has it, or None without inputs; examples: [{text, tokens}], the first sentence of
     `head` documents as its pieces. dictionary: "ipadic", "unidic-lite" or "sudachi", whose words a vocab.txt
-    with Japanese needs. inputs, reading: as in a recipe's corpus. The text is read as it
-    stands, duplicates too; at most MOST characters of it, evenly taken. Raises InputError.
+    with Japanese needs. inputs, reading: as in a recipe's corpus. The text is read as it stands where
+    `normalize` is not given, duplicates too; at most MOST characters of it, evenly taken. Raises InputError.
     """
     check_dictionary(dictionary, [name])
     texts = _texts(inputs, reading)[0] if inputs else []
@@ -85,7 +85,7 @@ def compare_tokenizers(
     found = [_look(name, dictionary, texts, sentences) for name in names]
     best = min(found, key=lambda one: one["text"]["tokens"])
     lossy = [one["name"] for one in found if one["text"]["lossy"]]
-    recommendation = recommend(found, [inputs] if isinstance(inputs, str) else inputs, share)
+    recommendation = recommend(found, share)
     metrics = {"tokenizers": found, "fewest_tokens": best["name"], "lossy": lossy}
     return Result(None, {**metrics, "recommendation": recommendation})
 

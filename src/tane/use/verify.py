@@ -313,8 +313,9 @@ def data_of(run: Path, recipe: dict[str, Any]) -> Path:
     named, start = recipe.get("data_dir"), Path(str(recipe.get("run_dir") or ""))
     if not named:
         return run / "data"
-    if not start.is_absolute() and start.parts and run.parts[-len(start.parts) :] == start.parts:
-        found = Path(*run.parts[: -len(start.parts)], named)
+    place = run.resolve().parts
+    if not start.is_absolute() and start.parts and place[-len(start.parts) :] == start.parts:
+        found = Path(*place[: -len(start.parts)], named)
         if found.exists():
             return found
     return Path(named)

@@ -8,11 +8,16 @@ import tane
 from tane.errors import InputError
 from tane.verbs.table import FORMS, READING, Values, Verb, flag, load, reading
 
-LOOK = (
-    flag("--head", type=int, default=3, metavar="N", help="show N sentences as their tokens"),
-    flag("--dictionary", "--tokenizer.dictionary", dest="dictionary",
-         choices=("ipadic", "unidic-lite", "sudachi"), help="whose words a bare vocab.txt takes"),
+DICTIONARY = flag(
+    "--dictionary", "--tokenizer.dictionary", dest="dictionary", choices=("ipadic", "unidic-lite", "sudachi"),
+    help="whose words a bare vocab.txt takes",
 )  # fmt: skip
+AS = flag("--normalize", choices=FORMS, help="look at the text as normalised so (default: as it stands)")
+LOOK = (
+    AS,
+    flag("--head", type=int, default=3, metavar="N", help="show N sentences as their tokens"),
+    DICTIONARY,
+)
 
 
 def _prepare(values: Values, overrides: list[str]) -> Any:
@@ -84,7 +89,8 @@ def _tokenizer_compare(values: Values, _: list[str]) -> Any:
 
 
 def _look(values: Values) -> dict[str, Any]:
-    return {**reading(values), "head": values.head, "dictionary": values.dictionary}
+    told = {"head": values.head, "dictionary": values.dictionary, "normalize": values.normalize}
+    return {**reading(values), **told}
 
 
 VERBS: dict[str, Verb] = {
@@ -118,11 +124,11 @@ VERBS: dict[str, Verb] = {
             flag("--label", metavar="NAME", help="the column with the labels"),
             flag("--label-names", nargs="+", metavar="NAME", help="what the labels 0, 1, ... are called"),
             flag("--tokenizer", metavar="TOKENIZER", help="lengths in tokens too: a folder, file or hub id"),
-            LOOK[1],
+            DICTIONARY,
             flag("--cache-dir", metavar="DIR", help="where data sets of the hub are kept (below HF_HOME)"),
             flag("--list", action="store_true", help="list data sets of the hub"),
             flag("--search", metavar="WORD", help="list those with WORD in their name"),
-            flag("--normalize", choices=FORMS, help="look at the text as normalised so"),
+            AS,
             *READING,
         ),
     ),

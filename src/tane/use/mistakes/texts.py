@@ -22,11 +22,12 @@ EXCERPT = 40  # columns of an example
 
 class Misread(NamedTuple):
     """A trace that text leaves which was read in a wrong encoding. one_of: a text without any of these
-    characters has none; said: what happened."""
+    characters has none; said: what happened; right: the encoding that the file has."""
 
     said: str
     one_of: str
     pattern: re.Pattern[str]
+    right: str = "utf-8"
 
 
 # They also hold after NFKC, by which half-width katakana become full-width ones and © stays. A kana takes
@@ -37,32 +38,33 @@ MISREAD = (
     Misread("UTF-8 read as Latin-1", "ÃÂâ", re.compile("Ã[\x80-\xa9\xab-\xb9]|Â[\x80-\xbf]|â€")),
     Misread(
         "cp932 read as Latin-1", "\x82\x83\u201a\u0192",
-        re.compile("(?:[\x82\u201a][^\x82\x83\u201a\u0192]|[\x83\u0192].){4}"),
+        re.compile("(?:[\x82\u201a][^\x82\x83\u201a\u0192]|[\x83\u0192].){4}"), "cp932",
     ),
-    Misread("EUC-JP read as Latin-1", "¤", re.compile("(?:¤[^¤]{1,2}){4}")),
+    Misread("EUC-JP read as Latin-1", "¤", re.compile("(?:¤[^¤]{1,2}){4}"), "euc_jp"),
     Misread(
         "EUC-JP read as cp932", "､、",
         re.compile("(?:[､･][ｦ-ﾟ｡-｣\ue000-\uf8ff]{1,3}){6}|(?:[、・][ァ-ヶー。「」\ue000-\uf8ff]{1,3}){8}"),
+        "euc_jp",
     ),
-    Misread("bytes that could not be read", "\ufffd", re.compile("\ufffd+")),
+    Misread("bytes that could not be read", "\ufffd", re.compile("\ufffd+"), "auto"),
 )  # fmt: skip
 
 
-def misread(text: str) -> tuple[str, int] | None:
+def misread(text: str) -> tuple[Misread, int] | None:
     """What happened to a text that was read in a wrong encoding, and where in it that shows; None: nothing
     shows."""
     for one in MISREAD:
         if any(sign in text for sign in one.one_of):
             found = one.pattern.search(text)
             if found:
-                return one.said, found.start()
+                return one, found.start()
     return None
 
 
 def mojibake(facts: Facts) -> Iterator[Mistake]:
     """Text that was read in a wrong encoding."""
     documents = [*facts.looked.train, *facts.looked.valid]
-    counts: Counter[str] = Counter()
+    counts: Counter[Misread] = Counter()
     first = ""
     for name, text in documents:
         found = misread(text)
@@ -70,13 +72,14 @@ def mojibake(facts: Facts) -> Iterator[Mistake]:
             counts[found[0]] += 1
             first = first or f"{fit(text[max(0, found[1] - 4) :], EXCERPT)} ({name})"
     if counts.total() > MOJIBAKE * len(documents):
-        said = ", ".join(what for what, _ in counts.most_common())
+        known = [one for one, _ in counts.most_common()]
+        said = ", ".join(dict.fromkeys(one.said for one in known))
         yield Mistake(
             "mojibake",
             f"{_of(counts.total(), len(documents), 'documents')} show {said}: {first}. The model would learn "
             "to write such signs",
-            "name the encoding that the file has: {path: FILE, encoding: utf-8}; if the file itself is so, "
-            "mend it or leave it out",
+            f"name the encoding that the file has: {{path: FILE, encoding: {known[0].right}}}; if the "
+            "file itself is so, mend it or leave it out",
         )
 
 

@@ -24,9 +24,17 @@ def pad_is_eos(facts: Facts) -> Iterator[Mistake]:
             "pad-is-eos",
             f"the tokenizer {one.name} pads with {one.eos_token}, which also ends a text. Here that does no "
             "harm, but trained on elsewhere, where padding is no target, the model forgets how to end",
-            "give it a padding token of its own (pad_token in tokenizer_config.json), or let tane train one: "
-            "--tokenizer.kind unigram",
+            "give it a padding token of its own (pad_token in tokenizer_config.json), or let tane train a "
+            f"tokenizer: {_trained(facts)}",
         )
+
+
+def _trained(facts: Facts) -> str:
+    """What to type so that a tokenizer is trained that writes every character."""
+    model, taken = facts.recipe.model, facts.recipe.tokenizer
+    flags = ["--model.keep_tokenizer false"] if model.pretrained and model.keep_tokenizer else []
+    flags += ["--tokenizer.path none"] if taken.path is not None else []
+    return " ".join([*flags, "--tokenizer.kind unigram"])
 
 
 def other_vocabulary(facts: Facts) -> Iterator[Mistake]:
@@ -65,6 +73,6 @@ def unknown_tokens(facts: Facts) -> Iterator[Mistake]:
             "what stands there",
             "take a model that was made for such text: --model.pretrained NAME"
             if facts.recipe.task is not None
-            else "take a kind that writes every character, such as --tokenizer.kind unigram, or normalise "
+            else f"take a kind that writes every character, such as {_trained(facts)}, or normalise "
             "first: --corpus.normalize nfkc",
         )
