@@ -88,7 +88,9 @@ def test_bf16_loss_is_near_and_reported_in_fp32() -> None:
     assert abs(rough.item() - exact) < 0.005 * exact
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=["bf16", "fp32"]
+)
 def test_the_compiled_piece_is_the_eager_one_and_is_compiled_once(dtype: torch.dtype) -> None:
     torch._dynamo.reset()
     counters = torch._dynamo.utils.counters

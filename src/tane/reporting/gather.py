@@ -95,7 +95,7 @@ def _last(events: Events) -> int | None:
 def gather(folder: str | Path) -> Run:
     """Read a run. Raises InputError for a folder that is none, or has not begun."""
     folder = Path(folder)
-    if folder.name == "model" and (folder.parent / LOG).is_file():
+    if folder.name == "model" and (_best_trial(folder.parent) / LOG).is_file():
         folder = folder.parent
     own = _best_trial(folder)
     if not (own / LOG).is_file() or not (own / RESOLVED).is_file():
