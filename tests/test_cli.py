@@ -283,7 +283,7 @@ def test_an_interrupt_with_nothing_to_resume_is_130() -> None:
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=20)
-    assert child.returncode == 130 and err == "tane: interrupted; nothing to resume was left\n"
+    assert child.returncode == 130 and err == "tane: interrupted; what was saved before is as it was\n"
     assert last_json(out)["code"] == 130
 
 

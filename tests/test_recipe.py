@@ -216,7 +216,7 @@ def test_flags_that_are_none(flags: list[str]) -> None:
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=8).filter(
-    lambda s: not s.startswith("--") and s.isprintable() and "\ufeff" not in s
+    lambda s: not s.startswith(("--", "{")) and s.isprintable() and "\ufeff" not in s
 )
 
 
@@ -225,6 +225,13 @@ NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_
 def test_several_values_reach_the_recipe_as_they_are(names: list[str]) -> None:
     _, overrides = split_overrides(["--corpus.inputs", *names], set())
     assert Recipe.from_mapping({}, *overrides).corpus.inputs == names
+
+
+def test_mappings_stand_among_several_values() -> None:
+    values = ["{path: a.csv, column: 本文}", "b, c.txt"]
+    _, overrides = split_overrides(["--corpus.inputs", *values], set())
+    first, second = Recipe.from_mapping({}, *overrides).corpus.inputs
+    assert (first.path, first.column, second) == ("a.csv", "本文", "b, c.txt")
 
 
 # ------------------------------------------------------------------------------------------------ variants

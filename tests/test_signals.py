@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tane import signals
-from tane.errors import Interrupted
+from tane.errors import Interrupted, Stopped
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
 
@@ -149,3 +150,12 @@ def alive(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_what_was_kept_makes_an_interruption_a_stop(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted), signals.kept(tmp_path / "gone"):
+        raise Interrupted("stopped by SIGTERM: x")
+    with pytest.raises(Stopped) as stopped, signals.kept(tmp_path / "gone", tmp_path):
+        raise Interrupted("stopped by SIGTERM: x")
+    assert stopped.value.code == 75 and stopped.value.message == "stopped by SIGTERM: x"
+    assert "run the same command again" in stopped.value.remedy

@@ -124,9 +124,15 @@ def split_overrides(arguments: list[str], own: set[str]) -> tuple[list[str], lis
         if not found:
             raise InputError(f"{name} has no value", f"write {name} VALUE")
         dotted = name[2:].replace("-", "_")
-        text = found[0] if len(found) == 1 else json.dumps(found, ensure_ascii=False)
+        text = found[0] if len(found) == 1 else f"[{', '.join(map(_item, found))}]"
         overrides.append(f"{dotted}={text}")
     return rest, overrides
+
+
+def _item(value: str) -> str:
+    """One of several values, as YAML: a mapping as it is written, all else as text."""
+    mapping = value.startswith("{") and value.endswith("}")
+    return value if mapping else json.dumps(value, ensure_ascii=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -144,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
         with _terminable():
             return _run(arguments)
     except KeyboardInterrupt:
-        error: TaneError = Interrupted("interrupted; nothing to resume was left")
+        error: TaneError = Interrupted("interrupted; what was saved before is as it was")
     except TaneError as found:
         from tane.resources import short_of_handles
 

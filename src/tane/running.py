@@ -33,7 +33,8 @@ def run_recipe(
         raise InputError(
             f"run_dir and data_dir are the same folder: {run_dir}", f"--data-dir {run_dir / 'data'}"
         )
-    with ranks.joined() as world, signals.caught(), contextlib.ExitStack() as held:
+    kept = signals.kept(run_dir / "checkpoints", recipe.data_path / "corpus")
+    with ranks.joined() as world, signals.caught(), kept, contextlib.ExitStack() as held:
 
         def settle() -> dict[str, Any]:
             held.enter_context(locks.locked(run_dir))
@@ -49,7 +50,7 @@ def run_recipe(
         def record(plan: Plan, work: Work, changed: dict[str, Any]) -> None:
             # a warm-up that is a fraction would change its length, and so the past, when the run is made
             # longer
-            fixed = {"optim.schedule.warmup": f"{plan.warmup} steps"} if plan.warmup else {}
+            fixed = {"optim.schedule.warmup": f"{plan.warmup} steps" if plan.warmup else 0.0}
             resume.write(run_dir, asked, {**settled.flat(), **fixed, **work.settled, **changed})
 
         old = None if told["before"] is None else recipe.of(told["before"]).sections()
@@ -58,7 +59,9 @@ def run_recipe(
             settled=record, world=world, full=full, strict=strict,
         )  # fmt: skip
     if metrics["already_finished"]:
-        progress.say(f"{run_dir} is finished ({metrics['steps']:,} steps); a longer --train.duration goes on")
+        grows = settled.optim.schedule.name in ("wsd", "constant")
+        more = "a longer --train.duration goes on" if grows else "another length needs --fresh"
+        progress.say(f"{run_dir} is finished ({metrics['steps']:,} steps); {more}")
     else:
         progress.say(f"done: the model is in {metrics['model']}")
     return Result(str(run_dir), metrics, files.digest(fingerprints))

@@ -11,10 +11,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
-from tane.errors import Interrupted
+from tane.errors import Interrupted, Stopped
 
+GO_ON = "run the same command again to go on"
 _received: list[str] = []
 
 
@@ -47,10 +49,27 @@ def requested() -> str | None:
     return _received[0] if _received else None
 
 
-def poll(what: str) -> None:
-    """Raise Interrupted when a stop was asked for; `what` says what is left unfinished."""
-    if _received:
-        raise Interrupted(f"stopped by {_received[0]}: {what}")
+def poll(what: str, *, resumable: bool = False) -> None:
+    """Raise Interrupted when a stop was asked for, or where the same command goes on Stopped; `what` says
+    what is left unfinished."""
+    if not _received:
+        return
+    message = f"stopped by {_received[0]}: {what}"
+    raise Stopped(message, GO_ON) if resumable else Interrupted(message)
+
+
+@contextlib.contextmanager
+def kept(*places: Path) -> Iterator[None]:
+    """Make an Interrupted a Stopped where one of these places is there, from which the same command goes
+    on."""
+    try:
+        yield
+    except Interrupted as error:
+        if not any(place.exists() for place in places):
+            raise
+        stopped = Stopped(error.message, GO_ON)
+        stopped.silent = error.silent
+        raise stopped from None
 
 
 def die_with_parent(parent: int) -> None:

@@ -20,7 +20,7 @@ from typing import IO, Any
 import pytest
 
 from tane import signals
-from tane.errors import InputError, IntegrityError, Interrupted, ResourceError
+from tane.errors import InputError, IntegrityError, ResourceError, Stopped
 from tane.text import transfer, web
 from tane.text.web import PARTIAL, RECORD, cache_folder, fetch, masked, safe_name
 from tests.text.server import Answer, Server, serving
@@ -559,7 +559,7 @@ def test_a_signal_leaves_the_part(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     with serving(Answer(DATA, silent=1_000_000), GOOD) as server, signals.caught():
         timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
-        with pytest.raises(Interrupted, match="goes on from where it is"):
+        with pytest.raises(Stopped, match="goes on from where it is"):
             fetch(server.url + "/a.txt")
         timer.join()
         assert leftovers(cache) == [PARTIAL, web.STATE]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tane import signals
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.model.build import find_model
 from tane.recipe import Recipe, train
+from tane.tokens.tokenizer import load_tokenizer
 from tane.training import finetuning, labelled, run
 from tane.training.finetuning import run_examples
 from tane.training.grouped import by_length, padding_share
@@ -24,6 +27,7 @@ from tane.training.labelled import read_data
 from tane.training.loop import Loop
 from tane.training.runtime import Runtime
 from tane.use.finetune import finetune
+from tests.labelled import write_csv
 from tests.training.conftest import weights_hash
 
 Make = Callable[..., Recipe]
@@ -260,3 +264,99 @@ def test_a_new_model_needs_a_tokenizer(make: Make, encoder: Path) -> None:
 def test_the_plan_of_a_run_counts_epochs_of_examples(make: Make) -> None:
     recipe = make("train.duration=2 epochs", "task.batch_examples=16")
     assert run.make_plan(recipe.sections(), start(recipe)).total == 25
+
+
+# ------------------------------------------------------------------------------------------ labels and heads
+
+
+def labelled_by(tmp_path: Path, name: str, labels: Sequence[Any], count: int = 40) -> dict[str, Any]:
+    """A task on short texts with these labels in turn."""
+    rows = [(f"あ い {number}", labels[number % len(labels)]) for number in range(count)]
+    files = {}
+    for side in ("train", "valid"):
+        files[side] = str(write_csv(tmp_path / f"{name}-{side}.csv", ("text", "label"), rows))
+    return {"kind": "classification", "data": files, "batch_examples": 16}
+
+
+def test_weights_go_by_the_names_of_the_data(make: Make, tmp_path: Path) -> None:
+    for name, labels, weights in (
+        ("numbers", [1, 2, 3], {"1": 5.0}), ("words", ["spam", "ham"], {"spam": 5.0}),
+    ):  # fmt: skip
+        task = labelled_by(tmp_path, name, labels) | {"class_weights": weights}
+        work = start(make(task=task, run=name))
+        heavy = work.names.index(next(iter(weights)))
+        assert work.weights is not None and int(work.weights.argmax()) == heavy
+        again = start(make(f"task.label_names={list(work.names)}", task=task, run=name))  # as after a resume
+        assert torch.equal(again.weights, work.weights)
+
+
+def test_labels_that_differ_by_a_space_are_one(make: Make, tmp_path: Path) -> None:
+    work = start(make(task=labelled_by(tmp_path, "spaces", ["pos", "neg", "pos "])))
+    assert work.names == ("neg", "pos") and len({*work.train_gold}) == 2
+
+
+def test_f1_is_for_two_labels(make: Make, tmp_path: Path) -> None:
+    task = labelled_by(tmp_path, "three", ["a", "b", "c"]) | {"metric": "f1"}
+    with pytest.raises(InputError, match="f1 is for two labels, and there are 3"):
+        start(make(task=task))
+
+
+def test_a_trained_head_for_numbers_keeps_its_bias(make: Make, tmp_path: Path) -> None:
+    task = labelled_by(tmp_path, "numbers", [1.5, 4.5]) | {
+        "kind": "regression", "text": "text", "text_pair": "none",
+    }  # fmt: skip
+    new = start(make(task=task, run="new"))
+    assert new.model.classifier.bias.item() == pytest.approx(3.0)
+    with torch.no_grad():
+        new.model.classifier.bias.fill_(0.25)
+    new.model.save_pretrained(tmp_path / "trained")
+    load_tokenizer(tmp_path / "new" / "tokenizer").save_pretrained(tmp_path / "trained")
+    again = start(make(f"model.pretrained={tmp_path / 'trained'}", task=task, run="again"))
+    assert again.model.classifier.bias.item() == 0.25
+
+
+def test_a_model_whose_files_have_other_names_is_resumed(make: Make, encoder: Path, tmp_path: Path) -> None:
+    """BERT of old calls a norm's parts gamma and beta; transformers writes them so again."""
+    shutil.copytree(encoder, tmp_path / "old")
+    stored = load_file(tmp_path / "old" / "model.safetensors")
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in stored.items()
+    }
+    save_file(renamed, tmp_path / "old" / "model.safetensors", metadata={"format": "pt"})
+    own = f"model.pretrained={tmp_path / 'old'}"
+    for name in ("whole", "cut"):
+        first = finetune(make(own, run=name)).metrics
+    for link in ("model", "scores.json"):
+        (tmp_path / "cut" / link).unlink()
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-000000012")
+    again = finetune(make(own, run="cut")).metrics
+    assert again["resumed_from"] == 8 and again["metrics"] == first["metrics"]
+    saved = load_file(tmp_path / "cut" / "model" / "model.safetensors")
+    assert any(name.endswith("LayerNorm.gamma") for name in saved)
+    assert weights_hash(tmp_path / "cut", 12) == weights_hash(tmp_path / "whole", 12)
+
+
+def test_another_tokenizer_is_noticed(make: Make, encoder: Path, tmp_path: Path) -> None:
+    shutil.copytree(encoder, tmp_path / "own")
+    own = (f"tokenizer.path={tmp_path / 'own'}", "train.duration=4 steps")
+    finetune(make(*own))
+    text = (tmp_path / "own" / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "own" / "tokenizer.json").write_text(text + " ", encoding="utf-8")
+    with pytest.raises(IntegrityError, match="tokenizer"):
+        finetune(make(*own))
+
+
+def test_a_plain_run_after_several_seeds_has_its_own_model(make: Make, tmp_path: Path) -> None:
+    short = "train.duration=2 steps"
+    finetune(make(short))
+    finetune(make(short), seeds=2)
+    assert (tmp_path / "run" / "model").resolve().parents[2].name.startswith("seed-")
+    finetune(make(short))
+    assert (tmp_path / "run" / "model").resolve().parents[1] == (tmp_path / "run" / "checkpoints").resolve()
+
+
+def test_a_finished_run_says_what_makes_it_longer(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    finetune(make("train.duration=2 steps"))
+    finetune(make("train.duration=2 steps"))
+    assert "another length needs --fresh" in capsys.readouterr().err

@@ -7,8 +7,10 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +18,9 @@ from safetensors.torch import load_file
 from tane import signals
 from tane.errors import DivergedError, Stopped
 from tane.recipe import Recipe, train
+from tane.text.corpus import Corpus, CorpusSettings, build_corpus
 from tane.training import checkpoint, run
+from tane.training.build import characters_of
 from tane.training.judge import judge
 from tane.training.loop import Loop
 from tane.training.made import Made
@@ -25,7 +29,7 @@ from tane.training.runtime import Runtime
 from tane.training.tracker import Untold, read_metrics
 from tane.types import Batch, TrainState
 
-from .conftest import weights_hash
+from .conftest import settings, weights_hash
 
 Make = Callable[..., Recipe]
 
@@ -524,3 +528,51 @@ class Spoiled:
     def __call__(self, batch: Any) -> torch.Tensor:
         found: torch.Tensor = self.loss(batch)
         return found * float("nan") if self.now() else found
+
+
+# ----------------------------------------------------------------------------------------------- what is told
+
+
+def test_without_validation_text_the_training_loss_is_that_of_the_run(
+    sample_text: Path, tmp_path: Path
+) -> None:
+    values = settings(tmp_path / "data", tmp_path / "run", sample_text)
+    values["corpus"] = {**values["corpus"], "valid_fraction": 0.0}
+    result = train(Recipe.from_mapping(values))
+    assert 0 < result.metrics["train_loss"] < 8 and result.metrics["valid_loss"] is None
+
+
+def test_a_run_without_warm_up_can_grow(make_recipe: Make) -> None:
+    short = ("optim.schedule.name=constant", "train.duration=8 steps")  # of which 0.05 are no step
+    assert train(make_recipe(*short)).metrics["steps"] == 8
+    grown = train(make_recipe(short[0], "train.duration=16 steps"))
+    assert grown.metrics["steps"] == 16 and grown.metrics["resumed_from"] == 8
+
+
+def test_a_family_whose_files_have_other_names_goes_on(make_recipe: Make) -> None:
+    config = (
+        "model.config={model_type: gpt_neox, num_hidden_layers: 1, hidden_size: 32, num_attention_heads: 2, "
+        "intermediate_size: 64}"
+    )
+    constant = ("optim.schedule.name=constant", "optim.schedule.warmup=0")
+    train(make_recipe(config, *constant, "train.duration=8 steps", run="grown"))
+    grown = train(make_recipe(config, *constant, "train.duration=16 steps", run="grown"))
+    whole = train(make_recipe(config, *constant, "train.duration=16 steps", run="whole"))
+    assert grown.metrics["resumed_from"] == 8
+    assert weights_hash(grown.path, 16) == weights_hash(whole.path, 16)
+
+
+def test_bits_count_the_characters_that_were_scored(tmp_path: Path) -> None:
+    """Of two kinds of text the first fills what is scored."""
+    texts = ["abcdefgh" * 20 + f" {number}." for number in range(40)]
+    texts += [f"犬は骨が好きです{number}。" * 8 for number in range(40)]
+    corpus = tmp_path / "data" / "corpus"
+    (tmp_path / "text.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    build_corpus(CorpusSettings(inputs=[str(tmp_path / "text.txt")], valid_fraction=0.5), corpus)
+    valid = list(Corpus.open(corpus).texts("valid"))
+    lengths = np.array([len(text) // 4 + 1 for text in valid])
+    built: Any = SimpleNamespace(corpus=corpus, valid_shards=SimpleNamespace(lengths=lengths))
+    assert characters_of(built, int(lengths.sum()) - 1) == sum(map(len, valid))
+    assert characters_of(built, int(lengths[0]) - 1) == len(valid[0])
+    half = characters_of(built, int(lengths[0] + lengths[1]) // 2 - 1)
+    assert half == pytest.approx(len(valid[0]) * (int(lengths[0] + lengths[1]) // 2) / lengths[0])

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from tane.errors import InputError, IntegrityError, Interrupted
 from tane.recipe import Recipe, train
 from tane.use.evaluate import evaluate
 from tane.use.export import export
-from tane.use.generate import generate
+from tane.use.generate import Sampling, Writer, generate
 from tane.use.plan import plan
 from tests.training.conftest import settings
 from tests.use.cards import check_languages
@@ -262,3 +263,25 @@ def test_the_plan_agrees_with_the_run(run: Path, sample_text: Path, tmp_path: Pa
     estimate = plan(unprepared).metrics
     assert estimate["tokens_are"] == "estimated" and not (tmp_path / "data").exists()
     assert estimate["tokens"] == pytest.approx(values["tokens"], rel=0.35)
+
+
+def test_the_penalty_of_repetition_spares_the_end_of_a_text(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands before each prompt, where it says nothing."""
+    told: dict[str, Any] = {}
+    writer = Writer(run, "cpu")
+
+    def generate(**given: Any) -> torch.Tensor:
+        told.update(given)
+        return given["input_ids"]
+
+    monkeypatch.setattr(writer.network, "generate", generate)
+    prompt = writer.prompts(["秋"])[0]
+    writer.go_on(prompt, Sampling(max_new_tokens=1, repetition_penalty=1.5))
+    [penalty] = told["logits_processor"]
+    scores = torch.ones(1, writer.encoder.vocab_size)
+    changed = penalty(told["input_ids"], scores)[0]
+    assert changed[writer.encoder.eos_id] == 1 and (changed[prompt.ids[1:]] < 1).all()
+    writer.go_on(prompt, Sampling(max_new_tokens=1))
+    assert not told["logits_processor"] and told["repetition_penalty"] == 1

@@ -260,8 +260,16 @@ def freeze(model: torch.nn.Module, patterns: list[str]) -> int:
 def find_model(name: str | os.PathLike[str]) -> Path:
     """The folder with config.json behind a MODEL: a run, a checkpoint, an export, any HF folder, or a hub id.
 
-    Raises IntegrityError where a file beside the weights of a checkpoint is not what was written.
+    Raises IntegrityError where a file beside the weights of a checkpoint is not what was written, InputError
+    for one that cannot be read.
     """
+    try:
+        return _find_model(name)
+    except OSError as error:
+        raise InputError(f"cannot read the model {name}: {error.strerror or error}") from error
+
+
+def _find_model(name: str | os.PathLike[str]) -> Path:
     folder = hub.local_folder(name, "the model")
     for place in (folder, folder / "model"):
         if (place / CONFIG).is_file():

@@ -159,8 +159,11 @@ def check_weights(folder: Path) -> Stored:
 
 def _unsound(path: Path, error: Exception) -> InputError:
     """What is wrong with a file that is no safetensors file, told by what it holds and not by its name."""
-    with open(path, "rb") as file:
-        start = file.read(32)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(32)
+    except OSError as unread:
+        return InputError(f"cannot read {path}: {unread.strerror or unread}")
     if not start:
         return InputError(f"{path} is empty", _PUBLISHED)
     if is_pickle(start):

@@ -42,8 +42,9 @@ HEAD_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "cls_dropout",
 def build_task_model(
     settings: ModelSettings, auto_model: str, head: Mapping[str, Any], vocabulary: Vocabulary,
     *, seed: int, dropout: float | None, max_length: int,
-) -> Any:  # fmt: skip
-    """The model in fp32 on the CPU; the weights of a new head are a function of the seed.
+) -> tuple[Any, bool]:  # fmt: skip
+    """(the model in fp32 on the CPU, whether its head was trained before); the weights of a new head are a
+    function of the seed.
 
     head: what the task tells the config; dropout: of all parts, or None for the config's own; max_length: of
     a new model. Raises InputError for a kind of model that has no such head, and for weights that lack more
@@ -57,11 +58,12 @@ def build_task_model(
         config = build_config(settings, max_length, vocabulary, "bert-tiny")
         _check_kind(config, auto_model)
         _tell(config, {**head, "pad_token_id": vocabulary.pad_id}, dropout)
-        model = auto.from_config(config)
+        model, has_head = auto.from_config(config), False
     else:
-        model = _open(find_model(settings.pretrained), auto_model, head, dropout, vocabulary)
+        folder = find_model(settings.pretrained)
+        model, has_head = _open(folder, auto_model, head, dropout, vocabulary)
     keep_fixed(model)
-    return model.float()
+    return model.float(), has_head
 
 
 def _check_kind(config: Any, auto_model: str) -> None:
@@ -88,7 +90,7 @@ def _tell(config: Any, values: Mapping[str, Any], dropout: float | None) -> None
 
 def _open(
     folder: Path, auto_model: str, head: Mapping[str, Any], dropout: float | None, vocabulary: Vocabulary
-) -> Any:
+) -> tuple[Any, bool]:
     import transformers
 
     config = open_config(folder)
@@ -116,7 +118,7 @@ def _open(
     if not new:
         progress.say(f"{folder} has a head for this task already: it is trained further")
     check_rows(folder, model, vocabulary.size)
-    return model
+    return model, not new
 
 
 def head_names(model: Any) -> set[str]:

@@ -140,7 +140,7 @@ def class_names(table: Table, column: str, wanted: Sequence[str] | None) -> tupl
             "answer in some data sets",
             "choose a split that has its labels",
         )
-    return tuple(_written(value) for value in sorted(values))
+    return tuple(dict.fromkeys(_written(value) for value in sorted(values)))  # with and without spaces: one
 
 
 def is_missing(value: Any) -> bool:

@@ -44,11 +44,16 @@ class TokenClassification(TaskSettings):
     def read(self, table: Table, names: Sequence[str] | None, *, labelled: bool = True) -> Examples:
         """Rows with as many labels as words."""
         own = _names_of(table, self.label) if labelled else None
+        known = own or list(names or self.label_names or ())
+        numbered = own is not None or not any(name.isdigit() for name in known)
         golds = table.data[self.label] if labelled else [None] * len(table.data)
         rows, left_out = [], Counter(table.dropped)
         for position, words, gold in zip(table.positions, table.data[self.text], golds, strict=True):
             texts = _listed(words)
-            tags = [own[tag] if own and isinstance(tag, int) else str(tag) for tag in _listed(gold)]
+            tags = [
+                known[tag] if numbered and type(tag) is int and 0 <= tag < len(known) else str(tag)
+                for tag in _listed(gold)
+            ]
             if not texts or not all(texts):
                 left_out[NO_TEXT] += 1
             elif labelled and not tags:

@@ -30,7 +30,7 @@ STALL = 20.0  # seconds without a byte
 GRACE = 0.5  # seconds in which bytes after the announced end may show
 TICK = 0.2  # seconds between two looks at whether a signal came
 CHUNK = 1 << 18  # bytes of a body at a time
-LEFT = "the download is not finished; the same command goes on from where it is"
+LEFT = "the download is not finished, and goes on from where it is"
 
 
 class Unreachable(OSError):
@@ -75,7 +75,7 @@ def _connect(address: tuple[str, int], timeout: float, source: Any = None) -> so
     end = time.monotonic() + timeout
     while worker.is_alive() and time.monotonic() < end:
         worker.join(TICK)
-        signals.poll(LEFT)
+        signals.poll(LEFT, resumable=True)
     if not found:
         raise TimeoutError
     if isinstance(found[0], OSError):
@@ -123,7 +123,7 @@ class _Patient(io.RawIOBase):
                 try:
                     return self._sock.recv_into(buffer)
                 except TimeoutError:
-                    signals.poll(LEFT)
+                    signals.poll(LEFT, resumable=True)
                     if time.monotonic() >= end:
                         raise TimeoutError(f"no byte came for {self.patience:g} s") from None
         finally:

@@ -103,7 +103,7 @@ def _alone(folder: Path, shown: str) -> Iterator[None]:
 def _wait(seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        signals.poll(LEFT)
+        signals.poll(LEFT, resumable=True)
         time.sleep(min(left, transfer.TICK))
 
 
@@ -253,7 +253,7 @@ class _Download:
                 for piece in transfer.body(response, expected):
                     file.write(piece)
                     progress.update(len(piece))
-                    signals.poll(LEFT)
+                    signals.poll(LEFT, resumable=True)
         have = self.partial.stat().st_size
         if total is not None and have != total:  # the server sent a part of the part
             raise Cut(f"{have:,} of {total:,} bytes came")

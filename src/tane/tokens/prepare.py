@@ -58,6 +58,7 @@ def prepare_data(
         signals.caught(),
         contextlib.nullcontext() if complete else locks.locked(folder),
         locks.unmade(folder, above),
+        signals.kept(folder / "corpus", folder / text.PIECES),
     ):
         if not complete:
             files.sweep(folder)

@@ -35,6 +35,7 @@ class Built:
     train_blocks: Any
     valid_blocks: Any
     encoder: Encoder | None = None  # None: nothing is shown of what the model says
+    corpus: Path | None = None  # the text itself; None: there is none
 
 
 def build(sections: Sections, data_dir: Path) -> Built:
@@ -71,7 +72,25 @@ def build(sections: Sections, data_dir: Path) -> Built:
         default_preset=objective.default_preset, tokenizer_dir=data_dir / "tokenizer",
     )  # fmt: skip
     freeze(model, sections.train.freeze)
-    return Built(model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks, encoder)
+    return Built(
+        model, vocabulary, train, valid if valid_blocks else None, blocks, valid_blocks, encoder,
+        data_dir / "corpus",
+    )  # fmt: skip
+
+
+def characters_of(built: Built, targets: int) -> float:
+    """Characters of the first `targets` targets of the validation text, EOS among them; of the last document
+    as many as its share of tokens."""
+    from tane.text.corpus import Corpus
+
+    assert built.valid_shards is not None and built.corpus is not None
+    total, left = 0.0, targets + 1  # the stream's first token is no target
+    texts = Corpus.open(built.corpus).texts("valid")
+    for text, tokens in zip(texts, built.valid_shards.lengths.tolist(), strict=False):
+        if tokens >= left:
+            return total + len(text) * left / tokens
+        total, left = total + len(text), left - tokens
+    return total
 
 
 def choose_attention(sections: Sections, model: Any, vocabulary: Vocabulary) -> Attention:

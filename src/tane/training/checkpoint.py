@@ -23,6 +23,7 @@ import torch
 
 from tane import files, progress, resources
 from tane.errors import DivergedError, IntegrityError
+from tane.model.folder import first_line, hushed
 from tane.model.task_head import merged
 from tane.optim.sharded import like, own
 from tane.ranks import ALONE, World
@@ -216,8 +217,14 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
             f"{folder} cannot be read: {error}", "delete it, or start anew with --fresh"
         ) from None
     named = dict(parts.model.named_parameters()) | dict(parts.model.named_buffers())
-    unknown = set(weights) - set(parts.model.state_dict())
+    stated = set(parts.model.state_dict())
     needed = dict(parts.model.named_parameters()) if parts.adapted is None else parts.trained()
+    sources: Iterator[dict[str, torch.Tensor]] = map(contents.read_tensors, stored)
+    if parts.adapted is None and (set(weights) - stated or set(needed) - set(weights)):
+        renamed = _as_transformers_names_them(folder / "model", parts.model)
+        weights = {name: (value.shape, value.dtype) for name, value in renamed.items()}
+        sources = iter([renamed])
+    unknown = set(weights) - stated
     absent = {name for name in needed if name not in weights}
     if unknown or absent:
         raise IntegrityError(
@@ -237,13 +244,13 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
         raise IntegrityError(f"{folder} holds the state of step {state.step:,}", contents.AGAIN)
     live = parts.optimizer_state()
     owners = {name.rpartition("/")[0] for name in kept}
-    if owners and owners != set(live):
-        odd = sorted(owners ^ set(live))
+    if not owners <= set(live):  # a parameter that never got a gradient has no state
+        odd = sorted(owners - set(live))
         raise IntegrityError(f"{folder}: the optimizer's state does not fit the model: {', '.join(odd[:3])}")
     _check_optimizer(folder, kept, parts.optimizer_shapes())
     with torch.no_grad():
-        for path in stored:
-            for name, value in contents.read_tensors(path).items():
+        for tensors in sources:
+            for name, value in tensors.items():
                 if name in named:
                     named[name].copy_(like(value, named[name]))
     places = {name: parameter for name, _, parameter in parts.optimized()}
@@ -252,6 +259,19 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
             owner, _, key = name.rpartition("/")
             live[owner][key] = like(value, places[owner].detach())
     return state
+
+
+def _as_transformers_names_them(folder: Path, model: Any) -> dict[str, torch.Tensor]:
+    """The weights in a model folder by the names of the model in memory. Some families have others in their
+    files (BERT's LayerNorm.gamma, GPT-NeoX' embed_out), which transformers writes again and knows to read."""
+    with hushed():
+        try:
+            stored = type(model).from_pretrained(
+                str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+        except Exception as error:  # whatever a damaged folder provokes
+            raise IntegrityError(f"{folder} cannot be read: {first_line(error)}", contents.AGAIN) from None
+    return dict(stored.state_dict())
 
 
 def _read_state(path: Path) -> TrainState:
@@ -304,7 +324,7 @@ def require_best(run_dir: Path, state: TrainState, *, full: bool, strict: bool) 
     # a kill may have come between a save and the swap of the link
     wanted = state.best_step if state.best_step is not None else state.step
     known = state.best_step is not None or state.finished or os.path.lexists(run_dir / "model")
-    if known and step_of(run_dir / "model") != wanted:
+    if known and (run_dir / "model").resolve() != (folder_of(run_dir, wanted) / "model").resolve():
         point_model(run_dir, wanted)
 
 

@@ -70,7 +70,12 @@ class Finetuning:
         require_rows(self.rows, self.world, "examples (task.batch_examples)")
         self.tokens_per_step = mean * self.rows
         self.measures: tuple[str, ...] = ("loss", *task.measures)
-        weights = task.class_weights_of(self.train_gold, len(self.names))
+        if task.decides == "f1" and "f1_macro" in task.measures and len(self.names) != 2:
+            raise InputError(
+                f"task.metric f1 is for two labels, and there are {len(self.names)}", "--task.metric f1_macro"
+            )
+        named = task.model_copy(update={"label_names": list(self.names) or None})  # those of the data
+        weights = named.class_weights_of(self.train_gold, len(self.names))
         self.weights = None if weights is None else torch.tensor(weights, device=machine.device)
         self.settled: dict[str, Any] = {"task.batch_examples": self.rows}
 
@@ -215,7 +220,7 @@ def _ready(
     sides = {"train": data.train, "valid": data.valid}
     encoded = {side: task.encode(tokenizer, examples.items, None) for side, examples in sides.items()}
     wanted = LONGEST if task.max_length == "auto" else task.max_length
-    model = task_head.build_task_model(
+    model, has_head = task_head.build_task_model(
         model_settings, task.auto_model, task.head(data.train.names), vocabulary,
         seed=sections.seed, dropout=task.dropout, max_length=max(wanted, 16),
     )  # fmt: skip
@@ -231,7 +236,7 @@ def _ready(
     _warn_of_unknown(encoded["train"], Encoder(tokenizer_dir).unk_id)
     if not task_head.takes_types(model):
         encoded = {side: [one._replace(types=None) for one in rows] for side, rows in encoded.items()}
-    if task.head(data.train.names).get("problem_type") == "regression":
+    if not has_head and task.head(data.train.names).get("problem_type") == "regression":
         task_head.start_at(model, float(np.mean([one.gold for one in data.train.items])))
     wrapped = None
     if task.lora is not None:
@@ -271,9 +276,10 @@ def start(
         work.settled["task.label_names"] = list(data.train.names)
     settings = {**match, **{name: value for name, value in work.settled.items() if name in match}}
     fingerprints = {"data": data.fingerprint(), "settings": files.digest(settings)}
+    fingerprints["tokenizer"] = files.Manifest.read(tokenizer_dir, "tokenizer").meta["fingerprint"]
     if model_settings.pretrained is not None:
-        weights = find_model(model_settings.pretrained) / "model.safetensors"
-        fingerprints["pretrained"] = files.sha256(weights) if weights.exists() else ""
+        weights = sorted(find_model(model_settings.pretrained).glob("*.safetensors"))
+        fingerprints["pretrained"] = files.digest([files.sha256(path) for path in weights])
     describes = {
         **task.model_dump(mode="json", exclude={"data", "lora", "grid", "batch_examples", "class_weights"}),
         "label_names": list(data.train.names), "max_length": wanted,

@@ -18,7 +18,7 @@ from tane.model.build import positions
 from tane.model.loss import Loss
 from tane.tokens.order import Sizes, global_batch, key, mean_size
 from tane.training import checkpoint
-from tane.training.build import Built, build, choose_attention
+from tane.training.build import Built, build, characters_of, choose_attention
 from tane.training.memory import micro_rows
 from tane.training.runtime import Runtime, choose_micro_rows
 from tane.training.samples import Continued, Filled
@@ -79,10 +79,12 @@ class Pretraining:
         self.valid_rows, self.chars_per_target = 0, None
         if built.valid_blocks is not None and built.valid_shards is not None:
             counts = built.valid_shards.meta["splits"]["valid"]
-            if objective.scores_all_text:
-                self.chars_per_target = counts["characters"] / max(1, counts["tokens"] - 1)
             cap = train.eval_tokens or len(built.valid_blocks) * objective.block_size
             self.valid_rows = min(len(built.valid_blocks), max(1, cap // objective.block_size))
+            if objective.scores_all_text:
+                whole, some = max(1, counts["tokens"] - 1), self.valid_rows * objective.block_size
+                characters = counts["characters"] if some >= whole else characters_of(built, some)
+                self.chars_per_target = characters / min(some, whole)
 
     @property
     def evaluates(self) -> bool:

@@ -263,7 +263,10 @@ def _metrics(
         "model": str(run_dir / "model"),
         "steps": state.step,
         "tokens": state.tokens,
-        "train_loss": state.train_loss,
+        # without evaluations that of the whole run
+        "train_loss": state.window_nats / state.window_targets
+        if state.window_targets and not work.evaluates
+        else state.train_loss,
         **{f"valid_{name}": state.valid.get(name) for name in work.measures},
         "best_step": best,
         "best_score": state.best_score,

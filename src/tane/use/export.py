@@ -94,7 +94,7 @@ def _check(source: Path, copy: Path, run_dir: Path | None) -> tuple[Any, bool, i
     tokenizer, automatic = _open_tokenizer(source, copy)
     check_rows(source, original, len(tokenizer))
     model = getattr(transformers, auto_model).from_pretrained(
-        str(copy), local_files_only=True, use_safetensors=True
+        str(copy), local_files_only=True, use_safetensors=True, dtype=torch.float32
     )
     way = model.config._attn_implementation
     if way != original.config._attn_implementation:

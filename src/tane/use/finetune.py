@@ -12,6 +12,7 @@ import contextlib
 import functools
 import itertools
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ def finetune(
                 world.lead(lambda: _point(recipe.run_path, best[0].run_path))
         if not world.leads:
             return results[0][1]
-    return _told(recipe, task, data, results, tried)
+    with signals.caught(), signals.kept(recipe.run_path / "checkpoints", recipe.run_path / TRIALS):
+        return _told(recipe, task, data, results, tried)
 
 
 # --------------------------------------------------------------------------------------------------- trials
@@ -188,7 +190,9 @@ def _told(
         "already_finished": all(result.metrics["already_finished"] for _, result in results),
     }
     if tried:
-        values["tried"] = tried
+        values["tried"] = [
+            {**one, "standing": one["standing"] if math.isfinite(one["standing"]) else None} for one in tried
+        ]
     if len(results) > 1:
         values["runs"] = [
             {"seed": one.seed, "run": str(one.run_path), **{side: found[side][n]["scores"] for side in sides}}

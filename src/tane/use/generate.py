@@ -62,7 +62,7 @@ class Sampling:
 
     def arguments(self) -> dict[str, Any]:
         """What transformers' `generate` is told."""
-        told = {"do_sample": not self.greedy, "repetition_penalty": self.repetition_penalty}
+        told = {"do_sample": not self.greedy, "repetition_penalty": 1.0}  # see `Writer.go_on`
         if self.greedy:
             return told
         return {**told, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
@@ -111,9 +111,12 @@ class Writer:
         number: of the prompt, which has its own seed. watch: called after each token with the new ids of the
         first row; it ends all of them by returning True.
         """
-        from transformers import StoppingCriteriaList
+        from transformers import RepetitionPenaltyLogitsProcessor, StoppingCriteriaList
 
         start = len(prompt.ids)
+        # the end of a text that stands before each prompt is no word that was said
+        leading = int(prompt.ids[0] == self.encoder.eos_id)
+        penalty = RepetitionPenaltyLogitsProcessor(float(how.repetition_penalty), leading)
 
         def stop(ids: Tensor, scores: Any, **_: Any) -> Tensor:
             ended = watch is not None and watch(ids[0, start:].tolist())
@@ -132,6 +135,7 @@ class Writer:
                 eos_token_id=self.encoder.eos_id,
                 pad_token_id=self.encoder.eos_id if config.pad_token_id is None else config.pad_token_id,
                 stopping_criteria=StoppingCriteriaList([stop] if watch else []),
+                logits_processor=[penalty] if how.repetition_penalty != 1 else [],
                 **how.arguments(),
             )
         return [row[start:] for row in rows.tolist()]

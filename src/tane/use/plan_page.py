@@ -170,6 +170,8 @@ def _training(values: dict[str, Any], duration: str) -> Rows:
         rows = [("steps", f"{duration}: --probe tells how many steps they are"), ("an epoch", each)]
     else:
         rows = [("steps", f"{steps:,} ({values['epochs']:,} epochs)"), ("an epoch", each)]
+    if values.get("runs", 1) > 1:
+        rows.insert(0, ("runs of the grid", f"{values['runs']:,}; all here is of one, the disk of all"))
     step = f"{values['tokens_per_step']:,} tokens"
     if "examples_per_step" in values:
         step = f"{values['examples_per_step']:,} examples, {step}"

@@ -62,7 +62,10 @@ def plan_task(recipe: Recipe, probe: bool, show: int) -> dict[str, Any]:
     parameters = sum(p.numel() for p in parts.model.parameters())
     trained = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
     kept = recipe.optim.state_size(parts.model)
-    steps = forecast.steps_of(recipe, scale, trained * work.tokens_per_step)
+    # the forward pass and the gradients that pass through go by all parameters, their own gradients by those
+    # that are trained
+    steps = forecast.steps_of(recipe, scale, (2 * parameters + trained) / 3 * work.tokens_per_step)
+    runs = max(1, len(task.grid.lr)) * max(1, len(task.grid.epochs)) if task.grid else 1
     padding = padding_share(work.train, itertools.chain(*groups))
     found: dict[str, Any] = {
         "parameters": parameters,
@@ -76,13 +79,14 @@ def plan_task(recipe: Recipe, probe: bool, show: int) -> dict[str, Any]:
         "longest_example": max(one.length for one in work.train),
         "max_length": work.settled["task.max_length"],
         "duration": str(recipe.train.duration),
+        "runs": runs,
         "examples_per_step": work.rows,
         "tokens_per_step": round(work.tokens_per_step),
         "micro_batch_tokens": micro,
         "padding_share": round(padding, 4),
         **steps,
         "checkpoint_bytes": checkpoint_bytes,
-        "disk_bytes": checkpoint_bytes * (recipe.train.keep + 2),
+        "disk_bytes": checkpoint_bytes * (recipe.train.keep + 2) * runs,
         "state_memory_bytes": 4 * (parameters + trained + kept),
         **forecast.memory_of(recipe, estimate, base, measured, steps["steps"], varies=True),
         **forecast.time_of(recipe, scale, measured, checkpoint_bytes, evaluates=True),

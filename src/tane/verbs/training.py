@@ -9,12 +9,16 @@ from tane.errors import InputError
 from tane.verbs.table import Values, Verb, flag, load
 
 
+def _spikes(values: Values, overrides: list[str]) -> list[str]:
+    return [*overrides, "train.stop_on_spike=true"] if values.stop_on_spike else overrides
+
+
 def _train(values: Values, overrides: list[str]) -> Any:
     from tane import ranks
 
     with ranks.joined() as world:
         return tane.train(
-            world.together(lambda: load(values, overrides)),
+            world.together(lambda: load(values, _spikes(values, overrides))),
             fresh=values.fresh,
             rebuild=values.rebuild,
             verify=values.verify,
@@ -27,7 +31,7 @@ def _finetune(values: Values, overrides: list[str]) -> Any:
 
     with ranks.joined() as world:
         result = tane.finetune(
-            world.together(lambda: load(values, overrides)),
+            world.together(lambda: load(values, _spikes(values, overrides))),
             seeds=values.seeds,
             fresh=values.fresh,
             verify=values.verify,
@@ -79,6 +83,7 @@ GOING_ON = (
         help="hash shards and checkpoint, or compare sizes only",
     ),
     flag("--strict", action="store_true", help="a damaged checkpoint is an error, not passed over"),
+    flag("--stop-on-spike", action="store_true", help="stop where the loss leaps far beyond what was usual"),
 )
 
 VERBS: dict[str, Verb] = {

@@ -50,7 +50,8 @@ def gather(
     """
     table = model.get_input_embeddings().weight
     kept = min(len(checkpoint.steps_in(recipe.run_path)), recipe.train.keep + 1)
-    needs = values["checkpoint_bytes"] * (recipe.train.keep + 2 - kept) + written
+    each = values["checkpoint_bytes"] * (recipe.train.keep + 2)
+    needs = each * values.get("runs", 1) - values["checkpoint_bytes"] * kept + written
     try:
         free = shutil.disk_usage(resources.existing_parent(recipe.run_path)).free
     except OSError:
