@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import ParseResult, urlparse
 
 from tane.errors import InputError
+from tane.resources import foreseen
 
 _ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 PATIENCE = 20.0  # seconds in which a list must have come
@@ -120,7 +121,7 @@ def data_sets(search: str | None = None, *, limit: int = 20) -> list[dict[str, A
 
 def _download(name: str, what: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     online = reachable()
     try:
@@ -132,8 +133,11 @@ def _download(name: str, what: str) -> Path:
             "network"
         )
         raise InputError(f"{what} {name!r} {state}", remedy) from None
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        first = str(error).splitlines()[0]
+    except Exception as error:  # the library's own, and those of its HTTP client
+        lacking = foreseen(error)
+        if lacking is not None:  # of this machine, such as a full disk
+            raise lacking from None
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{what} {name!r} could not be downloaded: {first}", "check the name on the hub"
         ) from None

@@ -478,6 +478,36 @@ def test_folders_patterns_and_one_file_of_its_own(tmp_path: Path, capsys: pytest
     assert pattern.meta["documents"]["train"] == 3
 
 
+def test_records_are_freed_of_ruby_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "works.jsonl", '{"text": "吾輩《わがはい》は猫である。［＃改ページ］"}\n')
+    corpus = make(tmp_path, inputs=path, normalize="aozora", valid_fraction=0)
+    assert list(corpus.texts("train")) == ["吾輩は猫である。"]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "told"),
+    [
+        ("a.txt", {"sha256": "0" * 64}, "sha256 is for URLs"),
+        ("", {"split": "train"}, "has no splits"),
+        ("a.txt", {"column": "2"}, "plain text, which has no columns"),
+    ],
+)
+def test_keys_that_do_not_apply_are_refused(
+    tmp_path: Path, name: str, keys: dict[str, str], told: str
+) -> None:
+    write(tmp_path / "texts" / "a.txt", "一つの文です。")
+    with pytest.raises(InputError, match=told):
+        make(tmp_path, inputs=[{"path": str(tmp_path / "texts" / name), **keys}])
+
+
+def test_a_run_inside_its_own_text_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "texts" / "a.txt", "一つの文です。")
+    for name in ("recipe.yaml", "requested.yaml", "metrics.jsonl", "scores.md"):
+        write(tmp_path / "texts" / "runs" / "x" / name, '{"event": "start"}')
+    corpus = make(tmp_path, inputs=str(tmp_path / "texts"), valid_fraction=0)
+    assert list(corpus.texts("train")) == ["一つの文です。"]
+
+
 def test_in_a_folder_files_without_an_ending_have_the_format_that_was_said(tmp_path: Path) -> None:
     base = tmp_path / "wiki"
     write(base / "AA/wiki_00", '{"text": "一つ目の記事です。"}\n')

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tane import signals
 from tane.errors import InputError, IntegrityError, Stopped
 from tane.model.build import find_model
-from tane.recipe import Recipe, train
+from tane.recipe import Recipe, finetune_once, train
 from tane.tokens.tokenizer import load_tokenizer
 from tane.training import finetuning, labelled, run
 from tane.training.finetuning import run_examples
@@ -360,3 +360,22 @@ def test_a_finished_run_says_what_makes_it_longer(make: Make, capsys: pytest.Cap
     finetune(make("train.duration=2 steps"))
     finetune(make("train.duration=2 steps"))
     assert "another length needs --fresh" in capsys.readouterr().err
+
+
+def test_a_parameter_that_never_gets_a_gradient_hinders_no_resume(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as LUKE's table of entities."""
+    build = finetuning.task_head.build_task_model
+
+    def with_more(*given: Any, **named: Any) -> Any:
+        model, has_head = build(*given, **named)
+        model.register_parameter("unused", torch.nn.Parameter(torch.zeros(3)))
+        return model, has_head
+
+    monkeypatch.setattr(finetuning.task_head, "build_task_model", with_more)
+    recipe = make("train.duration=4 steps")
+    assert recipe.task is not None
+    data = read_data(recipe.task)
+    finetune_once(recipe, data)
+    assert finetune_once(recipe, data).metrics["already_finished"]

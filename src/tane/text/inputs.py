@@ -76,6 +76,9 @@ class InputSettings(Settings):
     name_column = field_validator("column", mode="before")(_number_as_name)
 
 
+RUN = ("recipe.yaml", "requested.yaml")  # what every run's folder holds
+
+
 class HowToRead(TypedDict, total=False):
     """Keys of a corpus that say how files are read; what is left out or None has its default."""
 
@@ -218,6 +221,8 @@ def _expand(settings: CorpusSettings, entries: list[str | InputSettings], role: 
         seen.add(key)
         said = wanted.format or settings.format
         name, source = source_for(one.path, said)
+        if wanted.column and name == "plain" and one.alone:
+            raise InputError(f"{one.name} is plain text, which has no columns", "say what it is: format: tsv")
         column = wanted.column or settings.column or ()
         result.append(
             Input(
@@ -261,11 +266,15 @@ def _identity(path: Path) -> tuple[int, int]:
 def _files(wanted: InputSettings, split: str | None, said: str | None) -> Iterator[_Found]:
     """The files of one entry; said: their format, where it was named."""
     text = os.path.expanduser(wanted.path)
-    path = Path(text)
+    path, remote = Path(text), wanted.path.startswith(("http://", "https://"))
+    if wanted.sha256 and not remote:
+        raise InputError(f"{shown(text)}: sha256 is for URLs, and was not looked at", "leave it out")
+    if wanted.split and not text.startswith(HUB) and not (path.is_dir() and saved.is_dataset(path)):
+        raise InputError(f"{shown(text)} has no splits", "name the file, such as data/train.jsonl")
     if text.startswith(HUB):
         for number, file in enumerate(saved.from_hub(text.removeprefix(HUB), split)):
             yield _Found(file, f"{text}#{number}", False)
-    elif text.startswith(("http://", "https://")):
+    elif remote:
         yield _Found(web.fetch(text, sha256=wanted.sha256), web.masked(text), True)
     elif path.is_dir() and saved.is_dataset(path):
         yield from (_Found(p, shown(p), False) for p in saved.arrow_files(path, split))
@@ -294,7 +303,7 @@ def _folder(folder: Path, said: str | None) -> list[Path]:
         raise InputError(f"cannot read the folder {shown(error.filename)}: {error.strerror}")
 
     for parent, folders, names in os.walk(folder, onerror=stop):
-        ours = [f for f in folders if files.is_published(Path(parent, f))]
+        ours = [f for f in folders if _is_ours(Path(parent, f))]
         if ours:  # an earlier corpus is no text of the person's
             say(f"{shown(folder)}: left out what tane made there: {', '.join(map(shown, sorted(ours)[:3]))}")
         folders[:] = [f for f in folders if not f.startswith(".") and f not in ours]
@@ -312,6 +321,11 @@ def _folder(folder: Path, said: str | None) -> list[Path]:
         raise InputError(f"the folder {shown(folder)} holds no file that can be read",
                          "name files that end in .txt, or rename them")  # fmt: skip
     return sorted(known)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether tane wrote a folder: a stage, a checkpoint, an export, or a run."""
+    return files.is_published(folder) or all((folder / name).is_file() for name in RUN)
 
 
 def input_state(settings: CorpusSettings) -> Iterator[dict[str, Any]]:

@@ -12,9 +12,10 @@ import unicodedata
 from typing import Literal
 
 Name = Literal["none", "nfc", "nfkc", "aozora"]
-VERSIONS: dict[str, str] = {"none": "1", "nfc": "1", "nfkc": "1", "aozora": "1"}
+VERSIONS: dict[str, str] = {"none": "1", "nfc": "1", "nfkc": "1", "aozora": "2"}
 FORMS: dict[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
-WHOLE_FILE = frozenset({"aozora"})  # these read a file as one; the others work on each document alone
+# these read a file of plain text as one; the others, and of other files all, work on each document alone
+WHOLE_FILE = frozenset({"aozora"})
 
 
 def version(name: str) -> dict[str, str]:

@@ -210,7 +210,8 @@ class _Reader:
         As it was read is known of whole records only; for the pieces of a long one it is the normalised text.
         """
         form, limit = item.normalize, self.settings.max_document_chars
-        per_document = form not in normalize.WHOLE_FILE
+        # a form for whole files works on each record where a file holds many
+        per_document = form not in normalize.WHOLE_FILE or item.source != "plain"
         ledger = reading.ledger
         place = number = 0
         for text, position, meta in source(item.source).records(reading):

@@ -243,6 +243,13 @@ class _Words:
         return self.pieces[number]
 
 
+def segmenter_of(folder: Path) -> str | None:
+    """What decides on the words of a tokenizer's folder beside its files: the version of its segmenter and
+    dictionary; None where there is none."""
+    name = _dictionary(soundness.read_config(folder / "tokenizer_config.json"))
+    return None if name is None else words.version(name)
+
+
 def _dictionary(config: dict[str, Any]) -> str | None:
     """The name of the segmenter of a BertJapaneseTokenizer, None for another class or unusual settings."""
     plain = (
@@ -321,17 +328,18 @@ class _Transformers:
         self.special_ids = tuple(sorted(added | {*tokenizer.all_special_ids}))
         self.parallel = bool(tokenizer.is_fast)
         library = getattr(tokenizer, "_tokenizer", None) if tokenizer.is_fast else None
-        self._backend = None if library is None else Backend(library)
+        # the same guard of special tokens that are spelled in a text
+        self._json = None if library is None else _Json(Path(tokenizer.name_or_path), library, self.specials)
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
-        if self._backend is not None:
-            return self._backend.encode(texts)
+        if self._json is not None:
+            return self._json.encode(texts)
         options = {"add_special_tokens": False, "split_special_tokens": True}
         return [np.array(self.tokenizer.encode(text, **options), dtype=np.int64) for text in texts]
 
     def encode_words(self, texts: list[str], inside: Inside) -> list[tuple[np.ndarray, np.ndarray]]:
-        if self._backend is not None:
-            return places.with_starts(texts, self._backend.encode_places(texts), inside)
+        if self._json is not None:
+            return self._json.encode_words(texts, inside)
         found = []
         for text, ids in zip(texts, self.encode(texts), strict=True):
             pieces = self.tokenizer.convert_ids_to_tokens(ids.tolist())

@@ -83,7 +83,7 @@ class Shards:
             if made_for != manifest.fingerprint:
                 raise IntegrityError(f"{words} was made for other tokens than those of {folder}")
         names = (n for n in manifest.files if n.startswith(f"{split}-") and n.endswith(".idx"))
-        self._indexes = [folder / name for name in sorted(names)]
+        self._indexes = [folder / name for name in sorted(names, key=lambda name: (len(name), name))]
         for path in self._indexes:
             try:
                 documents, dtype = read_index(path)

@@ -24,6 +24,7 @@ JSON, CONFIG, MODEL_CONFIG = "tokenizer.json", "tokenizer_config.json", "config.
 DECIDING = (  # how the names of files begin that decide on ids
     "tokenizer", "special_tokens", "vocab", "merges", "spiece", "added_tokens", "spm", "sentencepiece",
 )  # fmt: skip
+MODELS = (".model", ".spm")  # of SentencePiece, whatever they are called
 WHAT = "the tokenizer"
 PROBES = (  # texts on which tokenizers that differ tend to differ
     "", " ", "a", "Hello world", " Hello  WORLD ", "it's 3.14!\n\n## #$", "東京都に住んでいます。", "▁x ▁",
@@ -270,6 +271,7 @@ def fingerprint(name: str | os.PathLike[str], dictionary: str | None = None) -> 
         return ""  # `take` says what is wrong with it
     chosen: Sequence[Path] = one.files if one is not None else ()
     if found is not None:
-        chosen = sorted(p for p in found.iterdir() if p.name.startswith(DECIDING) and p.is_file())
+        decide = (p for p in found.iterdir() if p.name.startswith(DECIDING) or p.suffix in MODELS)
+        chosen = sorted(p for p in decide if p.is_file())
     form = one.form if one is not None else "folder"
     return files.digest([form, dictionary, *([p.name, files.sha256(p)] for p in chosen)])

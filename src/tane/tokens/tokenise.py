@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tane import files, progress
-from tane.errors import InputError
-from tane.text.corpus import Corpus, Part
+from tane.errors import InputError, IntegrityError
+from tane.text.corpus import REMEDY, Corpus, Part
 from tane.tokens.by_lines import ByLines
 from tane.tokens.encoder import Encoder
 from tane.tokens.shards import SPLITS, token_dtype, write_index
@@ -110,7 +110,8 @@ class _TokenWriter:
                 counts["documents"] += len(arrays) // 2
                 counts["tokens"] += len(tokens)
                 if self.encoder.unk_id is not None:
-                    counts["unknown"] += int((tokens == self.encoder.unk_id).sum())
+                    # not the ends of texts between them, which some tokenizers call unknown too
+                    counts["unknown"] += sum(int((ids == self.encoder.unk_id).sum()) for ids in arrays[::2])
 
     def close(self) -> dict[str, Any]:
         for file in self.files.values():
@@ -130,6 +131,12 @@ def write_shards(corpus: Corpus, encoder: Encoder, folder: Path, fingerprint: st
         counts = added(parts, COUNTS)
         if not counts["train"]["tokens"]:
             raise InputError("the corpus gave no tokens for training")
+        for split in SPLITS:
+            for what in ("documents", "characters"):
+                found, due = counts[split][what], corpus.meta[what][split]
+                if found != due:
+                    told = f"{found:,} {what} of {split} were read, and its manifest says {due:,}"
+                    raise IntegrityError(f"{corpus.folder}: {told}", REMEDY)
         weights = corpus.meta["weights"]
         return {
             "fingerprint": fingerprint,

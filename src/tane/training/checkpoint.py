@@ -34,6 +34,7 @@ from tane.types import TrainState
 NAME = re.compile(r"step-(\d{9})")
 KIND = "checkpoint"
 ADAPTERS = "trained"  # the stem of its file
+STATELESS = "parameters_without_state"  # in the manifest, by name: those that never got a gradient
 TASK = "task.json"  # in a model folder: what its head was trained for
 
 
@@ -114,6 +115,8 @@ def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
         raise parts.world.alike(
             DivergedError(f"the weights {name} are not finite at step {state.step}; nothing was saved")
         )
+    kept = parts.optimizer_state()
+    stateless = sorted(name for name, values in kept.items() if not values) if any(kept.values()) else []
     shares = _shares(parts)
     weights = shares.pop("model", None)
     apart = [*shares.values(), *([weights] if weights is not None and weights.several else [])]
@@ -125,7 +128,8 @@ def save(run_dir: Path, parts: Parts, state: TrainState) -> Path:
             fill(folder)
             text = json.dumps(asdict(state), indent=1) + "\n"
             (folder / "state" / "state.json").write_text(text, encoding="utf-8")
-            return {"step": state.step, "world_size": parts.world.size, **parts.fingerprints}
+            meta = {"step": state.step, "world_size": parts.world.size, **parts.fingerprints}
+            return {**meta, STATELESS: stateless} if stateless else meta
 
         files.publish(target, KIND, write, needs=size_on_disk(parts))
 
@@ -244,8 +248,9 @@ def load(run_dir: Path, step: int, parts: Parts) -> TrainState:
         raise IntegrityError(f"{folder} holds the state of step {state.step:,}", contents.AGAIN)
     live = parts.optimizer_state()
     owners = {name.rpartition("/")[0] for name in kept}
-    if not owners <= set(live):  # a parameter that never got a gradient has no state
-        odd = sorted(owners - set(live))
+    stateless = files.Manifest.read(folder, KIND).meta.get(STATELESS) or []
+    if owners and owners | {*map(str, stateless)} != set(live):
+        odd = sorted(owners ^ set(live))
         raise IntegrityError(f"{folder}: the optimizer's state does not fit the model: {', '.join(odd[:3])}")
     _check_optimizer(folder, kept, parts.optimizer_shapes())
     with torch.no_grad():
@@ -266,11 +271,18 @@ def _as_transformers_names_them(folder: Path, model: Any) -> dict[str, torch.Ten
     files (BERT's LayerNorm.gamma, GPT-NeoX' embed_out), which transformers writes again and knows to read."""
     with hushed():
         try:
-            stored = type(model).from_pretrained(
-                str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
+            stored, notes = type(model).from_pretrained(
+                str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32,
+                output_loading_info=True, ignore_mismatched_sizes=True,
+            )  # fmt: skip
         except Exception as error:  # whatever a damaged folder provokes
             raise IntegrityError(f"{folder} cannot be read: {first_line(error)}", contents.AGAIN) from None
+    odd = [
+        str(name) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in notes[kind]
+    ]
+    if odd:
+        told = ", ".join(sorted(odd)[:3])
+        raise IntegrityError(f"{folder.parent}: weights do not fit the model: {told}")
     return dict(stored.state_dict())
 
 

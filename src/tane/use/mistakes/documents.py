@@ -120,7 +120,7 @@ def _read(item: Input, settings: CorpusSettings) -> Iterator[Named]:
         on_bad=settings.on_bad, fragment=FRAGMENT,
     )  # fmt: skip
     for text, position, _ in source(item.source).records(reading):
-        if item.normalize not in normalize.WHOLE_FILE:
+        if item.normalize not in normalize.WHOLE_FILE or item.source != "plain":
             text, _ = normalize.normalize(text, item.normalize)
         if text.strip() and not settings.filters.reason(text):
             yield f"{item.name}:{position}", text
