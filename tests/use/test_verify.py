@@ -21,6 +21,7 @@ from tane.sample import write_corpus
 from tane.use import contents
 from tane.use import verify as module
 from tane.use.verify import verify
+from tests.training.conftest import masked_settings
 
 SETTINGS = (
     "corpus.inputs=text.txt", "tokenizer.kind=character", "tokenizer.vocab_size=1500",
@@ -580,3 +581,10 @@ def test_exit_codes_and_json(gpt: Path, tmp_path: Path, capsys: pytest.CaptureFi
         and list(told["reasons"]) == told["bad"]
     )
     assert cli.main(["verify", str(tmp_path / "absent")]) == 2
+
+
+def test_data_of_a_tokenizer_with_a_dictionary_is_sound(tmp_path: Path, sample_text: Path) -> None:
+    few = tmp_path / "few.txt"
+    few.write_text(sample_text.read_text(encoding="utf-8")[:20_000], encoding="utf-8")
+    tane.prepare(tane.Recipe.from_mapping(masked_settings(tmp_path / "data", tmp_path / "run", few)))
+    assert verify(tmp_path / "data").metrics["ok"]

@@ -23,7 +23,6 @@ from tane.errors import InputError, IntegrityError, LockedError, ResourceError
 from tane.text import corpus as text
 from tane.tokens import tasks, tokenise, tokenizer
 from tane.tokens.encoder import Encoder
-from tane.tokens.roads import segmenter_of
 from tane.tokens.specials import CAUSAL, Specials
 from tane.tokens.words import WordStarts
 from tane.tokens.words import describe as describe_words
@@ -133,7 +132,7 @@ def share(
             then = "when all parts have run, put them together: tane prepare RECIPE"
             then += " --join" if words is not None and not done["shards"] else ""
             if not done["shards"]:
-                wanted = _tokens_fingerprint(corpus, ours, folder)
+                wanted = _tokens_fingerprint(corpus, ours)
                 tasks.make_share(tokenise.Tokens(corpus, encoder), target, wanted, part, parts)
             else:
                 assert words is not None
@@ -152,16 +151,14 @@ def share(
     return Result(str(folder), {"part": f"{part}/{parts}", "stage": stage, **counts})
 
 
-def _tokens_fingerprint(corpus: text.Corpus, ours: files.Manifest, folder: Path) -> str:
-    segmenter = segmenter_of(folder / "tokenizer")
-    more = [] if segmenter is None else [segmenter]
-    return files.digest([corpus.manifest.fingerprint, ours.fingerprint, tokenise.VERSION, *more])
+def _tokens_fingerprint(corpus: text.Corpus, ours: files.Manifest) -> str:
+    return files.digest([corpus.manifest.fingerprint, ours.fingerprint, tokenise.VERSION])
 
 
 def _shards(
     corpus: text.Corpus, ours: files.Manifest, target: Path, rebuild: bool, full: bool
 ) -> files.Manifest:
-    wanted = _tokens_fingerprint(corpus, ours, target.parent)
+    wanted = _tokens_fingerprint(corpus, ours)
     return _stage(
         target, wanted, lambda meta: [], rebuild, full,
         lambda: tokenise.write_shards(corpus, Encoder(target.parent / "tokenizer"), target, wanted),

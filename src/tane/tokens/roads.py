@@ -243,13 +243,6 @@ class _Words:
         return self.pieces[number]
 
 
-def segmenter_of(folder: Path) -> str | None:
-    """What decides on the words of a tokenizer's folder beside its files: the version of its segmenter and
-    dictionary; None where there is none."""
-    name = _dictionary(soundness.read_config(folder / "tokenizer_config.json"))
-    return None if name is None else words.version(name)
-
-
 def _dictionary(config: dict[str, Any]) -> str | None:
     """The name of the segmenter of a BertJapaneseTokenizer, None for another class or unusual settings."""
     plain = (
